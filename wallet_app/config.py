@@ -1,0 +1,100 @@
+"""Every setting of the service, typed, from WALLET_* environment variables."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Self
+
+from environs import Env, EnvError
+from marshmallow.validate import OneOf, Range
+
+
+class ConfigurationError(RuntimeError):
+    """A setting is unknown or has a value that the service cannot use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The service's settings; each field is read from WALLET_<FIELD NAME>."""
+
+    database_url: str | None = None
+    broker_url: str | None = None
+    instance_dir: Path = Path("instance")
+    workers: int = 2
+    threads: int = 32
+    group_commit: bool = True
+    queue_length: int = 2000
+    batch_size: int = 1000
+    deadline_ms: int = 10_000
+    lock_timeout_ms: int = 500
+    statement_timeout_ms: int = 10_000
+    max_body_bytes: int = 1024 * 1024
+    rollup_interval_seconds: int = 5
+    log_level: str = "INFO"
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the environment; raises ConfigurationError naming the variable."""
+        refuse_unknown_names(os.environ, [field.name for field in fields(cls)])
+        env = Env(prefix="WALLET_")
+        positive = Range(min=1)
+        try:
+            return cls(
+                database_url=with_driver(env.str("DATABASE_URL", "")) or None,
+                broker_url=env.str("BROKER_URL", "") or None,
+                instance_dir=env.path("INSTANCE_DIR", cls.instance_dir).absolute(),
+                workers=env.int(
+                    "WORKERS", max(2, os.cpu_count() or 2), validate=positive
+                ),
+                threads=env.int("THREADS", cls.threads, validate=positive),
+                group_commit=env.str(
+                    "GROUP_COMMIT", "on", validate=OneOf(["on", "off"])
+                )
+                == "on",
+                queue_length=env.int(
+                    "QUEUE_LENGTH", cls.queue_length, validate=positive
+                ),
+                batch_size=env.int("BATCH_SIZE", cls.batch_size, validate=positive),
+                deadline_ms=env.int("DEADLINE_MS", cls.deadline_ms, validate=positive),
+                lock_timeout_ms=env.int(
+                    "LOCK_TIMEOUT_MS", cls.lock_timeout_ms, validate=positive
+                ),
+                statement_timeout_ms=env.int(
+                    "STATEMENT_TIMEOUT_MS", cls.statement_timeout_ms, validate=positive
+                ),
+                max_body_bytes=env.int(
+                    "MAX_BODY_BYTES", cls.max_body_bytes, validate=positive
+                ),
+                rollup_interval_seconds=env.int(
+                    "ROLLUP_INTERVAL_SECONDS",
+                    cls.rollup_interval_seconds,
+                    validate=positive,
+                ),
+                log_level=env.str(
+                    "LOG_LEVEL",
+                    cls.log_level,
+                    validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]),
+                ),
+            )
+        except EnvError as error:
+            raise ConfigurationError(str(error)) from error
+
+
+def refuse_unknown_names(environment: Mapping[str, str], known: list[str]) -> None:
+    """A misspelt setting would silently mean its default: name it instead."""
+    names = [f"WALLET_{name.upper()}" for name in known]
+    for name in environment:
+        if name.startswith("WALLET_") and name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ConfigurationError(f"{name} is not a setting{hint}")
+
+
+def with_driver(url: str) -> str:
+    """A plain postgresql:// (or postgres://) URL, with psycopg 3 named as its driver."""
+    for scheme in ("postgresql://", "postgres://"):
+        if url.startswith(scheme):
+            return "postgresql+psycopg://" + url.removeprefix(scheme)
+    return url

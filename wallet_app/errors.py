@@ -1,0 +1,241 @@
+"""The errors a client can meet: each a code and a status; one handler makes the JSON.
+
+The shape is RFC 9457's problem details, plus `code`, `request_id` and, for invalid
+input, `errors` by field.
+"""
+
+import json
+import logging
+import uuid
+from typing import Any
+
+from flask import Flask, Response, g, request
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+logger = logging.getLogger(__name__)
+MAX_REQUEST_ID_LENGTH = 128
+
+
+class WalletError(Exception):
+    """Base of the family. `facts` become members of the problem document."""
+
+    code: str = "internal_error"
+    status: int = 500
+    title: str = "Something went wrong inside the service"
+    advice: str = "Report it with this request_id; the log has the details."
+
+    def __init__(
+        self, detail: str = "", *, headers: dict[str, str] | None = None, **facts: Any
+    ) -> None:
+        self.detail = detail or self.advice
+        super().__init__(self.detail)
+        self.headers = headers or {}
+        self.facts = facts
+
+
+class MalformedRequest(WalletError):
+    code, status, title = "malformed_request", 400, "The request cannot be read"
+    advice = "The request cannot be read; check its body and its headers."
+
+
+class NotFound(WalletError):
+    code, status, title = "not_found", 404, "Nothing is here"
+    advice = "No such path; /docs lists the paths that there are."
+
+
+class WalletNotFound(WalletError):
+    code, status, title = "wallet_not_found", 404, "There is no such wallet"
+
+
+class OperationNotFound(WalletError):
+    code, status, title = "operation_not_found", 404, "There is no such operation"
+
+
+class MethodNotAllowed(WalletError):
+    code, status, title = "method_not_allowed", 405, "The path has no such method"
+    advice = "This path does not take that method; see the Allow header."
+
+
+class WalletExists(WalletError):
+    code, status, title = "wallet_exists", 409, "The uuid belongs to another wallet"
+
+
+class InsufficientFunds(WalletError):
+    code, status = "insufficient_funds", 409
+    title = "The wallet holds less than the amount"
+
+
+class BalanceLimitExceeded(WalletError):
+    code, status = "balance_limit_exceeded", 409
+    title = "The balance would pass its limit"
+
+
+class WalletNotActive(WalletError):
+    code, status, title = "wallet_not_active", 409, "The wallet does not move money"
+
+
+class PreconditionFailed(WalletError):
+    code, status, title = "precondition_failed", 412, "The wallet has changed"
+
+
+class BodyTooLarge(WalletError):
+    code, status, title = "body_too_large", 413, "The body is over the limit"
+    advice = "Send a smaller body, or split a batch."
+
+
+class UnsupportedMediaType(WalletError):
+    code, status = "unsupported_media_type", 415
+    title = "The body must be application/json"
+    advice = "Send JSON with the header Content-Type: application/json."
+
+
+class InvalidRequest(WalletError):
+    code, status, title = "validation_failed", 422, "The request is not valid"
+    advice = "Correct the request and send it again."
+
+
+class InvalidAmount(WalletError):
+    code, status, title = "invalid_amount", 422, "The amount does not fit the currency"
+
+
+class IdempotencyKeyReused(WalletError):
+    code, status = "idempotency_key_reused", 422
+    title = "The key belongs to another operation"
+
+
+class CurrencyMismatch(WalletError):
+    code, status, title = "currency_mismatch", 422, "The wallets' currencies differ"
+
+
+class SameWallet(WalletError):
+    code, status, title = "same_wallet", 422, "A wallet cannot pay itself"
+
+
+class Unavailable(WalletError):
+    """Try again later: says after how many seconds."""
+
+    code, status, title = "try_again", 503, "The service cannot answer right now"
+    advice = "The database did not answer in time; try again."
+
+    def __init__(self, detail: str = "", **facts: Any) -> None:
+        super().__init__(detail, headers={"Retry-After": "1"}, **facts)
+
+
+class HttpError(WalletError):
+    """What Flask and werkzeug raise on their own account."""
+
+    def __init__(self, error: HTTPException) -> None:
+        self.status = error.code or WalletError.status
+        self.title = error.name
+        self.code = error.name.lower().replace(" ", "_")
+        super().__init__(error.description or error.name)
+
+
+class ProblemInRouting(HTTPException):
+    """Carries a problem through werkzeug's routing, which passes on only its own kind."""
+
+    def __init__(self, problem: WalletError) -> None:
+        super().__init__()
+        self.code = problem.status
+        self.problem = problem
+
+
+BY_CODE: dict[str, type[WalletError]] = {
+    family.code: family
+    for family in (WalletError, *WalletError.__subclasses__())
+    if family is not HttpError
+}
+BY_STATUS: dict[int, type[WalletError]] = {
+    family.status: family
+    for family in (
+        MalformedRequest,
+        NotFound,
+        MethodNotAllowed,
+        BodyTooLarge,
+        UnsupportedMediaType,
+        InvalidRequest,
+    )
+}
+
+
+def init_app(app: Flask) -> None:
+    """Answer every error with a problem document and every request with its id."""
+    app.register_error_handler(Exception, handle)
+    app.after_request(add_request_id)
+
+
+def request_id() -> str:
+    """The client's X-Request-ID if it is printable ASCII of a sane length, or a new one."""
+    if "request_id" not in g:
+        given = request.headers.get("X-Request-ID", "")
+        usable = given.isascii() and given.isprintable() and given
+        g.request_id = (
+            given
+            if usable and len(given) <= MAX_REQUEST_ID_LENGTH
+            else uuid.uuid4().hex
+        )
+    return str(g.request_id)
+
+
+def add_request_id(response: Response) -> Response:
+    response.headers["X-Request-ID"] = request_id()
+    return response
+
+
+def handle(error: Exception) -> Response:
+    """Any exception as application/problem+json; unexpected ones are logged."""
+    problem = as_wallet_error(error)
+    if problem.status == WalletError.status:
+        logger.exception("request %s failed", request_id(), exc_info=error)
+    response = Response(
+        # ASCII, because a client's field name may be a lone surrogate.
+        json.dumps(problem_document(problem)),
+        problem.status,
+        content_type="application/problem+json",
+    )
+    response.headers.update(problem.headers)
+    return response
+
+
+def as_wallet_error(error: Exception) -> WalletError:
+    """Translate what Flask, webargs and SQLAlchemy raise."""
+    if isinstance(error, WalletError):
+        return error
+    if isinstance(error, HTTPException):
+        return from_http_exception(error)
+    if is_database_outage(error):
+        logger.warning("request %s: database: %s", request_id(), error)
+        return Unavailable()
+    return WalletError()
+
+
+def is_database_outage(error: Exception) -> bool:
+    """No connection, a lost one, or a timeout of the server: the same call may work."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(error, OperationalError | PoolTimeout)
+
+
+def from_http_exception(error: HTTPException) -> WalletError:
+    if isinstance(error, ProblemInRouting):
+        return error.problem
+    if error.code not in BY_STATUS:
+        return HttpError(error)
+    allowed = getattr(error, "valid_methods", None)
+    headers = {"Allow": ", ".join(allowed)} if allowed else {}
+    return BY_STATUS[error.code](headers=headers)
+
+
+def problem_document(problem: WalletError) -> dict[str, Any]:
+    return {
+        "type": f"/problems/{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": request.path,
+        "code": problem.code,
+        "request_id": request_id(),
+        **problem.facts,
+    }

@@ -1,0 +1,1 @@
+"""The money core: knows no HTTP, no Celery, no marshmallow."""

@@ -1,0 +1,206 @@
+"""Posts a batch of operations in one locked database transaction."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from wallet_app.database import transaction
+from wallet_app.ledger import rules
+from wallet_app.ledger.entries import ENTRIES_BY_REFERENCE, read_entry
+from wallet_app.ledger.rules import Entry, EntryType, Operation, Refusal, WalletState
+from wallet_app.ledger.sql import (
+    ENTRY_COLUMNS,
+    EXISTING_WALLETS,
+    FREE_WALLETS,
+    INSERT_TRANSACTIONS,
+    LOCK_WALLETS,
+    POSTED_REFERENCES,
+    UPDATE_WALLETS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Operations that one caller hands in; `atomic`: all of them or none."""
+
+    operations: Sequence[Operation]
+    atomic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What an operation wrote; `replayed` when an earlier call had written it."""
+
+    entries: tuple[Entry, ...]
+    replayed: bool = False
+
+
+Outcome = Receipt | Refusal
+
+
+def post(
+    units: Sequence[Unit], *, lock_timeout_ms: int | None = None
+) -> list[list[Outcome]]:
+    """Post every unit in one transaction; return an outcome per operation, in order.
+
+    A refusal leaves its neighbours alone. Safe to repeat after any failure, also one
+    during COMMIT: the wallets' locks wait for the lost transaction's end, and the
+    look-up behind them finds what it wrote.
+    """
+    references = [op.reference_id for unit in units for op in unit.operations]
+    with transaction() as session:
+        if lock_timeout_ms is not None:
+            session.execute(text(f"SET LOCAL lock_timeout = {lock_timeout_ms:d}"))
+        batch = Batch(
+            wallets=lock(session, wallets_of(units)),
+            known=known_receipts(session, references),
+        )
+        outcomes = [batch.decide(unit) for unit in units]
+        write(session, batch)
+    return outcomes
+
+
+def wallets_of(units: Sequence[Unit]) -> list[UUID]:
+    return list(
+        {uuid for unit in units for op in unit.operations for uuid in op.wallet_uuids}
+    )
+
+
+def lock(session: Session, uuids: Sequence[UUID]) -> dict[UUID, WalletState]:
+    """Lock the wallets that exist, in the caller's transaction, and read them."""
+    rows = session.execute(LOCK_WALLETS, {"uuids": uuids})
+    return {row.uuid: WalletState(**row._mapping) for row in rows}
+
+
+def locked_wallets(units: Sequence[Unit]) -> set[UUID]:
+    """Which of the units' wallets exist and are locked by somebody else right now."""
+    uuids = wallets_of(units)
+    with transaction() as session:
+        present = session.scalars(EXISTING_WALLETS, {"uuids": uuids}).all()
+        free = session.scalars(FREE_WALLETS, {"uuids": uuids}).all()
+    return set(present) - set(free)
+
+
+def known_receipts(session: Session, references: Sequence[UUID]) -> dict[UUID, Receipt]:
+    """The receipts of those references that have been posted before.
+
+    A statement of its own, after the locks: inside the locking statement it would
+    read a snapshot older than the locks and miss what their last holder wrote.
+    """
+    found = session.scalars(POSTED_REFERENCES, {"references": references}).all()
+    return receipts(session, found) if found else {}
+
+
+def receipts(session: Session, references: Sequence[UUID]) -> dict[UUID, Receipt]:
+    """Read the receipts of posted operations; unknown references are left out."""
+    rows = session.execute(ENTRIES_BY_REFERENCE, {"references": references})
+    entries: dict[UUID, list[Entry]] = {}
+    for row in rows:
+        entry = read_entry(row)
+        entries.setdefault(entry.reference_id, []).append(entry)
+    return {
+        reference: Receipt(tuple(legs), replayed=True)
+        for reference, legs in entries.items()
+    }
+
+
+class Batch:
+    """The locked wallets, what is known of the references, and the entries to write."""
+
+    def __init__(
+        self, *, wallets: dict[UUID, WalletState], known: dict[UUID, Receipt]
+    ) -> None:
+        self.wallets = wallets
+        self.known = known
+        self.entries: list[Entry] = []
+        self.now = datetime.now(UTC)
+
+    def decide(self, unit: Unit) -> list[Outcome]:
+        if not unit.atomic:
+            return [self.decide_one(operation) for operation in unit.operations]
+        return self.decide_all_or_none(unit.operations)
+
+    def decide_one(self, operation: Operation) -> Outcome:
+        known = self.known.get(operation.reference_id)
+        if known is not None:
+            if rules.is_same(operation, known.entries[0]):
+                return replace(known, replayed=True)
+            return Refusal(
+                "idempotency_key_reused",
+                f"The reference {operation.reference_id} belongs to another operation; "
+                "use a new one for each operation.",
+            )
+        decision = rules.decide(self.wallets, operation, self.now)
+        if isinstance(decision, Refusal):
+            return decision
+        receipt = Receipt(decision)
+        self.entries.extend(decision)
+        self.known[operation.reference_id] = receipt
+        return receipt
+
+    def decide_all_or_none(self, operations: Sequence[Operation]) -> list[Outcome]:
+        """Stops at the first refusal and takes back what the unit had decided."""
+        touched = {u for operation in operations for u in operation.wallet_uuids}
+        before = {u: replace(self.wallets[u]) for u in touched if u in self.wallets}
+        mark = len(self.entries)
+        outcomes: list[Outcome] = []
+        for operation in operations:
+            outcomes.append(self.decide_one(operation))
+            if isinstance(outcomes[-1], Refusal):
+                for entry in self.entries[mark:]:
+                    self.known.pop(entry.reference_id, None)
+                del self.entries[mark:]
+                self.wallets.update(before)
+                break
+        return outcomes
+
+
+def write(session: Session, batch: Batch) -> None:
+    """Write the batch in two statements, in the caller's transaction."""
+    if not batch.entries:
+        return
+    changed = {entry.wallet_uuid for entry in batch.entries}
+    states = [batch.wallets[uuid] for uuid in changed]
+    session.execute(
+        UPDATE_WALLETS,
+        {
+            "state_wallet_id": [state.id for state in states],
+            "state_balance": [state.balance for state in states],
+            "state_version": [state.version for state in states],
+            "state_updated_at": [state.updated_at for state in states],
+        },
+    )
+    rows = session.execute(INSERT_TRANSACTIONS, entry_arrays(batch.entries))
+    ids = {(row.wallet_id, row.seq): row.id for row in rows}
+    for entry in batch.entries:
+        entry.id = ids[entry.wallet_id, entry.seq]
+
+
+def entry_arrays(entries: Iterable[Entry]) -> dict[str, list[Any]]:
+    """The entries as one array a column, for INSERT_TRANSACTIONS."""
+    rows = [
+        (
+            entry.wallet_id,
+            entry.seq,
+            entry.entry_type.value,
+            entry.amount,
+            entry.balance_before,
+            entry.balance_after,
+            entry.description,
+            None if entry.entry_type is EntryType.TRANSFER_IN else entry.reference_id,
+            None if entry.counterparty_id is None else entry.reference_id,
+            entry.counterparty_id,
+            entry.created_at,
+        )
+        for entry in entries
+    ]
+    arrays = map(list, zip(*rows, strict=True))
+    return {
+        f"entry_{name}": array
+        for name, array in zip(ENTRY_COLUMNS, arrays, strict=True)
+    }

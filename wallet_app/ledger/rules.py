@@ -1,0 +1,233 @@
+"""What an operation does to a wallet, or why it is refused: no I/O, no clock."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID
+
+from wallet_app.ledger import money
+
+
+class OperationType(StrEnum):
+    """What a client asks for."""
+
+    DEPOSIT = "DEPOSIT"
+    WITHDRAW = "WITHDRAW"
+    TRANSFER = "TRANSFER"
+
+
+class EntryType(StrEnum):
+    """What a wallet's history shows: a transfer is one entry in each wallet."""
+
+    DEPOSIT = "DEPOSIT"
+    WITHDRAW = "WITHDRAW"
+    TRANSFER_OUT = "TRANSFER_OUT"
+    TRANSFER_IN = "TRANSFER_IN"
+
+
+INCOMING = (EntryType.DEPOSIT, EntryType.TRANSFER_IN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One request that moves money; `target_uuid` is a transfer's receiving wallet.
+
+    `expected_version` refuses the operation when the wallet has moved on.
+    `occurred_at` dates an imported operation; None means the time of posting.
+    """
+
+    operation_type: OperationType
+    wallet_uuid: UUID
+    amount: Decimal
+    reference_id: UUID
+    target_uuid: UUID | None = None
+    description: str | None = None
+    expected_version: int | None = None
+    occurred_at: datetime | None = None
+
+    @property
+    def wallet_uuids(self) -> tuple[UUID, ...]:
+        if self.target_uuid is None:
+            return (self.wallet_uuid,)
+        return (self.wallet_uuid, self.target_uuid)
+
+
+@dataclass(slots=True, kw_only=True)
+class WalletState:
+    """A wallet as its row lock shows it; `post` moves it from entry to entry."""
+
+    id: int
+    uuid: UUID
+    balance: Decimal
+    currency: str
+    status: str
+    version: int
+    updated_at: datetime
+
+
+@dataclass(slots=True, kw_only=True)
+class Entry:
+    """One row of a wallet's history; the database gives its `id`."""
+
+    wallet_id: int
+    wallet_uuid: UUID
+    currency: str
+    seq: int
+    entry_type: EntryType
+    amount: Decimal
+    balance_before: Decimal
+    balance_after: Decimal
+    description: str | None
+    reference_id: UUID
+    created_at: datetime
+    counterparty_id: int | None = None
+    counterparty_uuid: UUID | None = None
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an operation does nothing: `code` names an error, `facts` its details."""
+
+    code: str
+    detail: str
+    facts: dict[str, object] = field(default_factory=dict)
+
+
+def decide(
+    wallets: Mapping[UUID, WalletState], operation: Operation, now: datetime
+) -> tuple[Entry, ...] | Refusal:
+    """The entries that the operation writes, in order, or its refusal.
+
+    Changes the states it is given only when it returns entries.
+    """
+    for uuid in operation.wallet_uuids:
+        if uuid not in wallets:
+            return Refusal("wallet_not_found", f"There is no wallet {uuid}.")
+    source = wallets[operation.wallet_uuid]
+    if operation.operation_type is OperationType.TRANSFER:
+        return decide_transfer(wallets, source, operation, now)
+    incoming = operation.operation_type is OperationType.DEPOSIT
+    refusal = refuse(source, operation, incoming=incoming)
+    if refusal is not None:
+        return refusal
+    return (post(source, EntryType[operation.operation_type], operation, now),)
+
+
+def decide_transfer(
+    wallets: Mapping[UUID, WalletState],
+    source: WalletState,
+    operation: Operation,
+    now: datetime,
+) -> tuple[Entry, ...] | Refusal:
+    assert operation.target_uuid is not None, "a transfer names its target"
+    target = wallets[operation.target_uuid]
+    if source is target:
+        return Refusal("same_wallet", "Name two different wallets in a transfer.")
+    if source.currency != target.currency:
+        return Refusal(
+            "currency_mismatch",
+            f"A transfer needs one currency: {source.uuid} holds {source.currency}, "
+            f"{target.uuid} holds {target.currency}.",
+        )
+    refusal = refuse(source, operation, incoming=False) or refuse(
+        target, operation, incoming=True, check_version=False
+    )
+    if refusal is not None:
+        return refusal
+    outgoing = post(source, EntryType.TRANSFER_OUT, operation, now)
+    incoming = post(target, EntryType.TRANSFER_IN, operation, now)
+    outgoing.counterparty_id, outgoing.counterparty_uuid = target.id, target.uuid
+    incoming.counterparty_id, incoming.counterparty_uuid = source.id, source.uuid
+    return outgoing, incoming
+
+
+def refuse(
+    wallet: WalletState,
+    operation: Operation,
+    *,
+    incoming: bool,
+    check_version: bool = True,
+) -> Refusal | None:
+    """Why this wallet may not take part, or None."""
+    expected = operation.expected_version if check_version else None
+    if expected is not None and expected != wallet.version:
+        return Refusal(
+            "precondition_failed",
+            f"The wallet is at version {wallet.version}, not {expected}: "
+            "read it again, then decide.",
+            {"version": wallet.version},
+        )
+    if wallet.status != "active":
+        return Refusal(
+            "wallet_not_active", f"The wallet {wallet.uuid} is {wallet.status}."
+        )
+    digits = money.exponent(wallet.currency)
+    if money.fraction_digits(operation.amount) > digits:
+        detail = f"{wallet.currency} has {digits} digits after the decimal point."
+        return Refusal("invalid_amount", detail, {"errors": {"amount": [detail]}})
+    return refuse_balance(wallet, operation.amount, incoming=incoming)
+
+
+def refuse_balance(
+    wallet: WalletState, amount: Decimal, *, incoming: bool
+) -> Refusal | None:
+    if incoming and wallet.balance + amount >= money.LIMIT:
+        return Refusal(
+            "balance_limit_exceeded",
+            f"A balance stays below 10^{money.MAX_INTEGER_DIGITS} {wallet.currency}.",
+        )
+    if not incoming and wallet.balance < amount:
+        available = money.to_text(wallet.balance, wallet.currency)
+        short_by = money.to_text(amount - wallet.balance, wallet.currency)
+        return Refusal(
+            "insufficient_funds",
+            f"The wallet holds {available} {wallet.currency}, {short_by} too little.",
+            {"available": available, "short_by": short_by},
+        )
+    return None
+
+
+def post(
+    wallet: WalletState, entry_type: EntryType, operation: Operation, now: datetime
+) -> Entry:
+    """Move the state by one step and return the entry that records it."""
+    before = wallet.balance
+    amount = money.in_currency(operation.amount, wallet.currency)
+    wallet.balance = before + amount if entry_type in INCOMING else before - amount
+    wallet.version += 1
+    # Clocks differ between machines; along one wallet's history time never goes back.
+    wallet.updated_at = max(operation.occurred_at or now, wallet.updated_at)
+    return Entry(
+        wallet_id=wallet.id,
+        wallet_uuid=wallet.uuid,
+        currency=wallet.currency,
+        seq=wallet.version,
+        entry_type=entry_type,
+        amount=amount,
+        balance_before=before,
+        balance_after=wallet.balance,
+        description=operation.description,
+        reference_id=operation.reference_id,
+        created_at=wallet.updated_at,
+    )
+
+
+def is_same(operation: Operation, entry: Entry) -> bool:
+    """Whether the entry is what this operation would have written: a retry, not a clash.
+
+    `entry` is the operation's first one: a transfer's outgoing entry.
+    """
+    transfer = operation.operation_type is OperationType.TRANSFER
+    expected = (
+        EntryType.TRANSFER_OUT if transfer else EntryType[operation.operation_type]
+    )
+    return (
+        entry.entry_type is expected
+        and entry.wallet_uuid == operation.wallet_uuid
+        and entry.counterparty_uuid == operation.target_uuid
+        and entry.amount == operation.amount
+        and entry.description == operation.description
+    )

@@ -1,0 +1,95 @@
+"""The statements of posting: their number does not depend on the size of a batch."""
+
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    DateTime,
+    Numeric,
+    String,
+    Text,
+    Uuid,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from wallet_app.ledger.models import Transaction, Wallet
+
+UUIDS = bindparam("uuids", type_=ARRAY(Uuid))
+REFERENCES = bindparam("references", type_=ARRAY(Uuid))
+
+LOCK_WALLETS = (
+    select(
+        Wallet.id,
+        Wallet.uuid,
+        Wallet.balance,
+        Wallet.currency,
+        Wallet.status,
+        Wallet.version,
+        Wallet.updated_at,
+    )
+    .where(Wallet.uuid == func.any(UUIDS))
+    # One order for everybody, so that two opposite transfers cannot deadlock.
+    .order_by(Wallet.id)
+    .with_for_update()
+)
+
+EXISTING_WALLETS = select(Wallet.uuid).where(Wallet.uuid == func.any(UUIDS))
+FREE_WALLETS = EXISTING_WALLETS.with_for_update(skip_locked=True)
+
+POSTED_REFERENCES = select(Transaction.reference_id).where(
+    Transaction.reference_id == func.any(REFERENCES)
+)
+
+
+def unnested(name: str, columns: dict[str, Any]) -> Any:
+    """A FROM item: a row per element of equally long arrays, bound as <name>_<column>."""
+    arrays = [
+        bindparam(f"{name}_{column}", type_=ARRAY(kind))
+        for column, kind in columns.items()
+    ]
+    return func.unnest(*arrays).table_valued(*columns, name=name).render_derived()
+
+
+STATES = unnested(
+    "state",
+    {
+        "wallet_id": BigInteger,
+        "balance": Numeric,
+        "version": BigInteger,
+        "updated_at": DateTime(timezone=True),
+    },
+)
+UPDATE_WALLETS = (
+    update(Wallet.__table__)
+    .where(Wallet.id == STATES.c.wallet_id)
+    .values(
+        balance=STATES.c.balance,
+        version=STATES.c.version,
+        updated_at=STATES.c.updated_at,
+    )
+)
+
+ENTRY_COLUMNS = {
+    "wallet_id": BigInteger,
+    "seq": BigInteger,
+    "operation_type": String,
+    "amount": Numeric,
+    "balance_before": Numeric,
+    "balance_after": Numeric,
+    "description": Text,
+    "reference_id": Uuid,
+    "transfer_id": Uuid,
+    "counterparty_id": BigInteger,
+    "created_at": DateTime(timezone=True),
+}
+ENTRIES = unnested("entry", ENTRY_COLUMNS)
+INSERT_TRANSACTIONS = (
+    insert(Transaction.__table__)
+    .from_select(list(ENTRY_COLUMNS), select(*ENTRIES.c))
+    .returning(Transaction.wallet_id, Transaction.seq, Transaction.id)
+)
