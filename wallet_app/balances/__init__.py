@@ -1,0 +1,1 @@
+"""Wallets, their balances and their histories."""

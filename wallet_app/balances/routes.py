@@ -1,0 +1,118 @@
+"""Wallets over HTTP: create, list, read, and their histories."""
+
+from typing import Any
+from uuid import UUID
+
+from wallet_app.balances import queries
+from wallet_app.balances.schemas import (
+    NewWallet,
+    TransactionPage,
+    TransactionQuery,
+    WalletBalance,
+    WalletDetails,
+    WalletPage,
+)
+from wallet_app.database import reading
+from wallet_app.errors import (
+    InvalidRequest,
+    Unavailable,
+    WalletExists,
+    WalletNotFound,
+)
+from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
+from wallet_app.http.pages import PageQuery, decode_position, page_of
+from wallet_app.ledger import wallets
+
+blp = WalletBlueprint(
+    "wallets",
+    __name__,
+    url_prefix="/api/v1/wallets",
+    description="Wallets, balances and histories",
+)
+
+
+@blp.route("", methods=["POST"])
+@blp.arguments(NewWallet, example={"currency": "USD"})
+@blp.problems(*BODY_PROBLEMS, WalletExists)
+@blp.response(201, WalletDetails, headers={"Location": {"schema": {"type": "string"}}})
+def create_wallet(body: dict[str, Any]) -> Any:
+    """Create a wallet
+
+    With a `uuid` of your own a retry is safe: it answers with the same wallet and
+    `Idempotent-Replayed: true`.
+    """
+    try:
+        uuid, created = wallets.create(**body)
+    except wallets.WalletClashError as clash:
+        raise WalletExists(str(clash)) from None
+    headers = {"Location": f"{blp.url_prefix}/{uuid}"}
+    if not created:
+        headers["Idempotent-Replayed"] = "true"
+    with reading() as session:
+        return queries.find_wallet(session, uuid), 201, headers
+
+
+@blp.route("")
+@blp.arguments(PageQuery, location="query")
+@blp.problems(InvalidRequest, Unavailable)
+@blp.response(200, WalletPage)
+def list_wallets(query: dict[str, Any]) -> Any:
+    """List wallets, newest first"""
+    before_id = decode_position(query["cursor"], "wallets")
+    limit = query["limit"]
+    with reading() as session:
+        rows = queries.list_wallets(session, limit=limit + 1, before_id=before_id)
+    return page_of(rows, limit, lambda row: ("wallets", row.id))
+
+
+@blp.route("/<uuid:uuid>")
+@blp.problems(WalletNotFound, InvalidRequest, Unavailable)
+@blp.response(
+    200,
+    WalletDetails,
+    headers={
+        "ETag": {
+            "description": "The version, for If-None-Match and If-Match",
+            "schema": {"type": "string"},
+            "example": '"42"',
+        }
+    },
+)
+def get_wallet(uuid: UUID) -> Any:
+    """Read a wallet"""
+    with reading() as session:
+        wallet = queries.find_wallet(session, uuid)
+    return wallet, 200, {"ETag": f'"{wallet.version}"'}
+
+
+@blp.route("/<uuid:uuid>/balance")
+@blp.problems(WalletNotFound, InvalidRequest, Unavailable)
+@blp.response(200, WalletBalance)
+def get_balance(uuid: UUID) -> Any:
+    """Read a wallet's balance"""
+    with reading() as session:
+        return queries.find_wallet(session, uuid)
+
+
+@blp.route("/<uuid:uuid>/transactions")
+@blp.arguments(TransactionQuery, location="query")
+@blp.problems(WalletNotFound, InvalidRequest, Unavailable)
+@blp.response(200, TransactionPage)
+def list_transactions(query: dict[str, Any], uuid: UUID) -> Any:
+    """List a wallet's transactions, newest first
+
+    Filters combine. A page's `next_cursor` goes with the same filters and order.
+    """
+    limit, order = query.pop("limit"), query.pop("order")
+    after_seq = decode_position(query.pop("cursor"), order)
+    with reading() as session:
+        wallet = queries.find_wallet(session, uuid)
+        entries = queries.list_entries(
+            session,
+            wallet.id,
+            limit=limit + 1,
+            order=order,
+            after_seq=after_seq,
+            filters=query,
+        )
+    return page_of(entries, limit, lambda entry: (order, entry.seq))

@@ -1,0 +1,111 @@
+"""What comes in and goes out about wallets and their histories."""
+
+import marshmallow as ma
+from marshmallow.validate import OneOf
+
+from wallet_app.http.fields import Amount, Moment, Text, Uuid
+from wallet_app.http.pages import PageQuery
+from wallet_app.ledger import money
+from wallet_app.ledger.rules import EntryType
+
+DEMO_UUID = "123e4567-e89b-12d3-a456-426614174000"
+
+
+def check_currency(code: str) -> None:
+    if not money.is_currency(code):
+        raise ma.ValidationError("Give a currency code of ISO 4217, such as USD.")
+
+
+class NewWallet(ma.Schema):
+    """A wallet to be created."""
+
+    currency = Text(
+        load_default="USD",
+        validate=check_currency,
+        metadata={"description": "ISO 4217 code", "example": "USD"},
+    )
+    uuid = Uuid(
+        metadata={
+            "description": "Chosen by the client, so that a retry creates nothing new",
+            "example": DEMO_UUID,
+        }
+    )
+
+
+class WalletBalance(ma.Schema):
+    """What a wallet holds."""
+
+    uuid = Uuid(metadata={"example": DEMO_UUID})
+    balance = Amount(metadata={"example": "1000.00"})
+    currency = ma.fields.String(metadata={"example": "USD"})
+
+
+class WalletDetails(WalletBalance):
+    """A wallet. `version` counts its transactions."""
+
+    status = ma.fields.String(
+        validate=OneOf(["active", "frozen"]), metadata={"example": "active"}
+    )
+    version = ma.fields.Integer(metadata={"example": 42})
+    created_at = Moment()
+    updated_at = Moment()
+
+
+class TransactionDetails(ma.Schema):
+    """One row of a wallet's history."""
+
+    id = ma.fields.Integer(metadata={"example": 1})
+    wallet_uuid = Uuid(metadata={"example": DEMO_UUID})
+    seq = ma.fields.Integer(
+        metadata={"description": "Counts the wallet's transactions, without a gap"}
+    )
+    operation_type = ma.fields.String(
+        attribute="entry_type", validate=OneOf(list(EntryType))
+    )
+    amount = Amount(metadata={"example": "1000.00"})
+    balance_before = Amount(metadata={"example": "0.00"})
+    balance_after = Amount(metadata={"example": "1000.00"})
+    currency = ma.fields.String(metadata={"example": "USD"})
+    description = ma.fields.String(allow_none=True)
+    reference_id = Uuid(
+        metadata={"description": "The operation: its client's, or the service's own"}
+    )
+    counterparty_uuid = Uuid(
+        allow_none=True, metadata={"description": "A transfer's other wallet"}
+    )
+    created_at = Moment()
+
+
+class WalletPage(ma.Schema):
+    """A page of wallets."""
+
+    data = ma.fields.List(ma.fields.Nested(WalletDetails))
+    has_more = ma.fields.Boolean()
+    next_cursor = ma.fields.String(allow_none=True)
+
+
+class TransactionPage(ma.Schema):
+    """A page of a wallet's history."""
+
+    data = ma.fields.List(ma.fields.Nested(TransactionDetails))
+    has_more = ma.fields.Boolean()
+    next_cursor = ma.fields.String(allow_none=True)
+
+
+class TransactionQuery(PageQuery):
+    """Which transactions, in which order."""
+
+    operation_type = ma.fields.String(validate=OneOf(list(EntryType)))
+    since = Moment(
+        data_key="from", metadata={"description": "Not before this time (inclusive)"}
+    )
+    until = Moment(
+        data_key="to", metadata={"description": "Before this time (exclusive)"}
+    )
+    min_amount = Amount(metadata={"example": "10.00"})
+    max_amount = Amount(metadata={"example": "99.99"})
+    order = ma.fields.String(
+        load_default="desc",
+        validate=OneOf(["asc", "desc"]),
+        metadata={"description": "desc: newest first"},
+    )

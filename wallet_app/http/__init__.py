@@ -1,0 +1,1 @@
+"""What every blueprint shares: exact JSON, strict parsing, problems, fields, pages."""

@@ -1,0 +1,110 @@
+"""The marshmallow fields of this service: amounts, text, identifiers, times."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+
+from wallet_app.http.json_provider import JsonDecimal
+from wallet_app.ledger import money
+
+CANONICAL_UUID = re.compile(
+    r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+)
+NOT_A_UUID = "Give a UUID such as 123e4567-e89b-12d3-a456-426614174000."
+
+
+def parse_uuid(text: str) -> UUID | None:
+    """A UUID in its usual form of 36 characters, or None."""
+    return UUID(text) if CANONICAL_UUID.fullmatch(text) else None
+
+
+class Money(ma.fields.Field):
+    """Money on its way out: a decimal string with its currency's digits.
+
+    The object that it belongs to has a `currency`.
+    """
+
+    def _serialize(self, value: Any, attr: Any, obj: Any, **kwargs: Any) -> Any:
+        currency = ma.utils.get_value(obj, "currency")
+        return money.to_text(value, currency)
+
+
+class Amount(Money):
+    """A positive amount of money: Decimal inside, decimal string outside.
+
+    Takes a JSON integer, a JSON decimal or a plain decimal string, exactly.
+    """
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, JsonDecimal):
+            text = value.text
+        elif isinstance(value, str):
+            text = value
+        elif isinstance(value, int) and not isinstance(value, bool):
+            text = str(value)
+        else:
+            raise ma.ValidationError('Give an amount such as 1000 or "1000.00".')
+        try:
+            return money.parse(text)
+        except money.InvalidAmountError as error:
+            raise ma.ValidationError(str(error)) from None
+
+
+class Text(ma.fields.String):
+    """Text that PostgreSQL can hold: no NUL, no lone surrogate."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if text is not None and not is_storable(text):
+            raise ma.ValidationError("NUL and lone surrogates cannot be stored.")
+        return text
+
+
+def is_storable(text: str) -> bool:
+    if "\x00" in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class Uuid(ma.fields.Field):
+    """A UUID in its usual form of 36 characters."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        parsed = parse_uuid(value) if isinstance(value, str) else None
+        if parsed is None:
+            raise ma.ValidationError(NOT_A_UUID)
+        return parsed
+
+    def _serialize(self, value: Any, attr: Any, obj: Any, **kwargs: Any) -> Any:
+        return None if value is None else str(value)
+
+
+class Moment(ma.fields.Field):
+    """A point in time, ISO 8601 with an offset; goes out in UTC."""
+
+    MESSAGE = "Give a time with its offset, such as 2026-01-31T23:59:59Z."
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        try:
+            # A + in a query arrives as a blank.
+            moment = datetime.fromisoformat(str(value).replace(" ", "+"))
+        except ValueError:
+            raise ma.ValidationError(self.MESSAGE) from None
+        if moment.tzinfo is None:
+            raise ma.ValidationError(self.MESSAGE)
+        return moment
+
+    def _serialize(self, value: Any, attr: Any, obj: Any, **kwargs: Any) -> Any:
+        return None if value is None else moment_text(value)
+
+
+def moment_text(moment: datetime) -> str:
+    """2026-01-31T23:59:59.000000Z: UTC, always with microseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"

@@ -1,0 +1,67 @@
+"""Keyset pages: a page of rows and an opaque cursor to the next."""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import marshmallow as ma
+
+from wallet_app.errors import InvalidRequest
+
+MAX_PAGE = 100
+MAX_POSITION = 2**63
+
+
+class PageQuery(ma.Schema):
+    """The query parameters of every paged list."""
+
+    limit = ma.fields.Integer(
+        load_default=50,
+        validate=ma.validate.Range(1, MAX_PAGE),
+        metadata={"description": f"Rows on a page, 1 to {MAX_PAGE}"},
+    )
+    cursor = ma.fields.String(
+        load_default=None,
+        metadata={"description": "`next_cursor` of the page before; opaque"},
+    )
+
+
+def page_of(
+    rows: Sequence[Any], limit: int, position_of: Callable[[Any], tuple[str, int]]
+) -> dict[str, Any]:
+    """A page from up to limit + 1 rows: the one too many tells that there are more.
+
+    `position_of` gives the list's name and the row's place in it.
+    """
+    has_more = len(rows) > limit
+    data = list(rows[:limit])
+    next_cursor = encode_cursor(*position_of(data[-1])) if has_more else None
+    return {"data": data, "has_more": has_more, "next_cursor": next_cursor}
+
+
+def encode_cursor(list_name: str, position: int) -> str:
+    text = json.dumps([list_name, position])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode_position(cursor: str | None, list_name: str) -> int | None:
+    """The place in the list that a cursor names; raises InvalidRequest for others."""
+    if cursor is None:
+        return None
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        decoded = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error, RecursionError):
+        raise invalid_cursor() from None
+    match decoded:
+        case [str(name), int(position)] if name == list_name:
+            if not isinstance(position, bool) and 0 <= position < MAX_POSITION:
+                return position
+    raise invalid_cursor()
+
+
+def invalid_cursor() -> InvalidRequest:
+    message = "Give next_cursor as the page before gave it, with the same filters."
+    return InvalidRequest("Correct these fields: cursor.", errors={"cursor": [message]})
