@@ -1,0 +1,50 @@
+"""The wallet service."""
+
+from flask import Flask
+
+from wallet_app import (
+    celery_app,
+    cli,
+    database,
+    docs,
+    embedded,
+    errors,
+    health,
+)
+from wallet_app.balances.routes import blp as balances
+from wallet_app.config import Settings
+from wallet_app.http.api import UuidConverter
+from wallet_app.http.json_provider import ExactJsonProvider
+from wallet_app.ledger.group_commit import Bounds, GroupCommit
+from wallet_app.operations.routes import blp as operations
+from wallet_app.reporting.routes import blp as reporting
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The application, bound to its database and ready to serve."""
+    settings = settings or Settings.from_environment()
+    database_url = settings.database_url or embedded.url(settings.instance_dir / "pg")
+
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.json = ExactJsonProvider(app)
+    app.url_map.converters["uuid"] = UuidConverter
+
+    errors.init_app(app)
+    database.init_app(app, settings, database_url)
+    app.extensions["ledger"] = GroupCommit(
+        Bounds(
+            queue_length=settings.queue_length,
+            batch_size=settings.batch_size,
+            deadline_ms=settings.deadline_ms,
+            slow_waiters=max(1, settings.threads // 4),
+        ),
+        enabled=settings.group_commit,
+    )
+    celery_app.init_app(app, settings, database_url)
+    cli.init_app(app)
+
+    api = docs.create_api(app)
+    for blueprint in (balances, operations, reporting, health.blp):
+        api.register_blueprint(blueprint)
+    return app

@@ -1,0 +1,1 @@
+"""Statistics, kept up to date in the background and exact at every read."""

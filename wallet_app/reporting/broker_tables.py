@@ -1,0 +1,20 @@
+"""The tables of Celery's broker when that is PostgreSQL: kombu never deletes a message."""
+
+from sqlalchemy import text
+
+from wallet_app.database import transaction
+
+ROWS_A_STATEMENT = 10_000
+# Delivered messages only. SKIP LOCKED: a message that is being delivered comes later.
+PRUNE = text(
+    "DELETE FROM kombu_message WHERE id IN ("
+    " SELECT id FROM kombu_message WHERE visible = false"
+    " ORDER BY id LIMIT :rows FOR UPDATE SKIP LOCKED)"
+)
+
+
+def prune() -> int:
+    """Delete delivered messages, a bounded number; return how many."""
+    with transaction() as session:
+        result = session.execute(PRUNE, {"rows": ROWS_A_STATEMENT})
+        return result.rowcount  # type: ignore[attr-defined,no-any-return]
