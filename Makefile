@@ -42,7 +42,7 @@ migrate: setup ## Bring the database of WALLET_DATABASE_URL (or of instance/) up
 
 check-migrations: setup ## Migrate up, down and up again on a throw-away database
 	@set -e; instance=$$(mktemp -d); trap 'rm -rf "$$instance"' EXIT; \
-	export WALLET_INSTANCE_DIR="$$instance"; unset WALLET_DATABASE_URL; \
+	export WALLET_INSTANCE_DIR="$$instance" WALLET_DATABASE_URL=; \
 	set -x; $(FLASK) db upgrade; $(FLASK) db check; \
 	$(FLASK) db downgrade base; $(FLASK) db upgrade; $(FLASK) db check
 
@@ -50,6 +50,8 @@ lock: setup ## Renew the lock files (LOCK_FLAGS=--upgrade takes newer versions)
 	$(UV_COMPILE) $(LOCK_FLAGS) --output-file requirements.lock setup.cfg
 	$(UV_COMPILE) $(LOCK_FLAGS) --output-file requirements-dev.lock \
 		--constraint requirements.lock --extra embedded --extra dev setup.cfg
+	echo gunicorn-h1c | $(UV_COMPILE) $(LOCK_FLAGS) --no-deps \
+		--output-file requirements-fast.lock -
 
 clean: ## Remove .venv and everything that was generated (instance/ stays)
 	rm -rf .venv .venv.lock build dist *.egg-info .coverage .coverage.* htmlcov

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 STAMP = VENV / "complete"
 LOCK_FILE = ROOT / ".venv.lock"
-INPUTS = ("requirements.lock", "requirements-dev.lock")
+INPUTS = ("requirements.lock", "requirements-dev.lock", "requirements-fast.lock")
 OLDEST_PYTHON = (3, 11)
 
 
@@ -57,30 +57,45 @@ def only_one() -> Iterator[int]:
         yield handle.fileno()
 
 
-def run(command: list[str], lock: int, advice: str) -> None:
-    """Run one step of the installation, or leave with advice when it fails."""
+def run(command: list[str], lock: int, output: int | None = None) -> int:
+    """Run one step of the installation; its exit code."""
     # The child inherits the lock, so that it is not free while pip still writes.
-    finished = subprocess.run(command, cwd=ROOT, pass_fds=[lock], check=False)
-    if finished.returncode != 0:
-        sys.exit(f"\n{advice}\n(exit code {finished.returncode})")
+    return subprocess.run(
+        command, cwd=ROOT, pass_fds=[lock], stdout=output, stderr=output, check=False
+    ).returncode
+
+
+def must_run(command: list[str], lock: int, advice: str) -> None:
+    """Run a step that cannot be done without, or leave with advice."""
+    code = run(command, lock)
+    if code != 0:
+        sys.exit(f"\n{advice}\n(exit code {code})")
 
 
 def install(lock: int) -> None:
     """Make the environment from scratch and install everything that is locked."""
-    run(
+    # When root makes it, the embedded PostgreSQL runs from it as another user.
+    os.umask(0o022)
+    must_run(
         [sys.executable, "-m", "venv", "--clear", str(VENV)],
         lock,
-        "The virtual environment could not be made. On Debian and Ubuntu the "
-        "missing part is in a package: apt-get install python3-venv",
+        "The virtual environment could not be made. On Debian and Ubuntu the missing "
+        "part is in a package: apt-get install python3-venv",
     )
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet"]
     pip += ["--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
+    locked = [*pip, "--no-build-isolation", "--require-hashes", "--requirement"]
     advice = (
         "pip could not install the dependencies: its message is above. Check the "
         "network connection and the free disk space, then run make setup again."
     )
-    run([*pip, "--require-hashes", "-r", "requirements-dev.lock"], lock, advice)
-    run([*pip, "--no-deps", "--no-build-isolation", "-e", "."], lock, advice)
+    must_run([*locked, "requirements-dev.lock"], lock, advice)
+    must_run([*pip, "--no-build-isolation", "--no-deps", "-e", "."], lock, advice)
+    if run([*locked, "requirements-fast.lock"], lock, subprocess.DEVNULL) != 0:
+        say(
+            "Going on without gunicorn's C parser, which makes it a little faster: "
+            "building it takes a C compiler and Python's headers (python3-dev)."
+        )
 
 
 def main() -> None:

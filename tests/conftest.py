@@ -3,12 +3,15 @@
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import books
 import flask_migrate
 import psycopg
 import pytest
+from documented_client import DocumentedClient
 from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
 from sqlalchemy import text
@@ -20,14 +23,17 @@ from wallet_app.database import db
 from wallet_app.ledger import wallets
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
-# Children first. DELETE instead of a rolled back savepoint: commits and threads are real.
+# Children first. DELETE, not a rolled back savepoint: commits and threads are real.
 TABLES_IN_DELETE_ORDER = (
+    "statements",
+    "heartbeats",
+    "service_days",
+    "wallet_days",
     "wallet_totals",
     "wallet_rollups",
     "transactions",
     "wallets",
     "kombu_message",
-    "kombu_queue",
 )
 
 
@@ -59,6 +65,7 @@ def settings(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Set
 @pytest.fixture(scope="session")
 def migrated_app(settings: Settings) -> Iterator[Flask]:
     app = create_app(settings)
+    app.test_client_class = DocumentedClient
     with app.app_context():
         flask_migrate.upgrade(directory=str(MIGRATIONS))
     yield app
@@ -67,12 +74,33 @@ def migrated_app(settings: Settings) -> Iterator[Flask]:
 
 
 @pytest.fixture
-def app(migrated_app: Flask) -> Flask:
-    """The application on an empty database."""
+def app(migrated_app: Flask) -> Iterator[Flask]:
+    """The application on an empty database; afterwards, the books must balance."""
     with migrated_app.app_context(), db.engine.begin() as connection:
         for table in TABLES_IN_DELETE_ORDER:
             connection.execute(text(f"DELETE FROM {table}"))
-    return migrated_app
+    yield migrated_app
+    with migrated_app.app_context():
+        books.check()
+
+
+@pytest.fixture
+def make_app(settings: Settings, migrated_app: Flask) -> Iterator[Callable[..., Flask]]:
+    """Make an application with other settings, on the same database if not told."""
+    made: list[Flask] = []
+
+    def make(**changes: Any) -> Flask:
+        app = create_app(replace(settings, **changes))
+        app.test_client_class = DocumentedClient
+        made.append(app)
+        return app
+
+    yield make
+    for app in made:
+        with app.app_context():
+            db.engine.dispose()
+    # Each application makes its Celery the default: give that back.
+    migrated_app.extensions["celery"].set_default()
 
 
 @pytest.fixture
@@ -108,3 +136,22 @@ def make_wallet(app: Flask, client: FlaskClient) -> Callable[..., uuid.UUID]:
         return wallet
 
     return make
+
+
+@pytest.fixture
+def refused(app: Flask, client: FlaskClient) -> Callable[..., dict[str, Any]]:
+    """Send what must be refused with a status and a code; return the problem.
+
+    Fails if anything was written. The client checks the shape of the problem.
+    """
+
+    def send(status: int, code: str, method: str, path: str, **request: Any) -> Any:
+        with app.app_context():
+            before = books.contents()
+        answer = client.open(path, method=method, **request)
+        assert (answer.status_code, answer.get_json()["code"]) == (status, code)
+        with app.app_context():
+            assert books.contents() == before
+        return answer.get_json() | {"headers": answer.headers}
+
+    return send

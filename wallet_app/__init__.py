@@ -1,5 +1,8 @@
 """The wallet service."""
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Flask
 
 from wallet_app import (
@@ -11,13 +14,23 @@ from wallet_app import (
     errors,
     health,
 )
+from wallet_app.balances.group_read import GroupRead
 from wallet_app.balances.routes import blp as balances
 from wallet_app.config import Settings
 from wallet_app.http.api import UuidConverter
 from wallet_app.http.json_provider import ExactJsonProvider
 from wallet_app.ledger.group_commit import Bounds, GroupCommit
 from wallet_app.operations.routes import blp as operations
+from wallet_app.reporting import statement_files
 from wallet_app.reporting.routes import blp as reporting
+from wallet_app.reporting.statement_routes import blp as statements
+
+
+class WalletApp(Flask):
+    """A Flask application without asynchronous views: none has to be looked for."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -25,7 +38,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or Settings.from_environment()
     database_url = settings.database_url or embedded.url(settings.instance_dir / "pg")
 
-    app = Flask(__name__, static_folder=None)
+    app = WalletApp(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json = ExactJsonProvider(app)
     app.url_map.converters["uuid"] = UuidConverter
@@ -41,10 +54,12 @@ def create_app(settings: Settings | None = None) -> Flask:
         ),
         enabled=settings.group_commit,
     )
+    app.extensions["wallet_reader"] = GroupRead(deadline_ms=settings.deadline_ms)
     celery_app.init_app(app, settings, database_url)
+    statement_files.init_app(app, settings)
     cli.init_app(app)
 
     api = docs.create_api(app)
-    for blueprint in (balances, operations, reporting, health.blp):
+    for blueprint in (balances, operations, reporting, statements, health.blp):
         api.register_blueprint(blueprint)
     return app

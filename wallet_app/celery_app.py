@@ -1,16 +1,20 @@
-"""Celery, made from the Flask application: its tasks run in the application's context."""
+"""Celery, made from the Flask application, in whose context its tasks run."""
 
 from typing import Any
 
 from celery import Celery, Task
-from celery.signals import worker_process_init
+from celery.signals import worker_process_init, worker_ready, worker_shutdown
 from flask import Flask
 from kombu.transport.sqlalchemy import Channel
 
 from wallet_app.config import Settings
 from wallet_app.database import db
+from wallet_app.reporting.heartbeat import Pulse
 
+TASKS = "wallet_app.reporting.tasks"
+RESUME_INTERVAL_S = 10
 PRUNE_INTERVAL_S = 60
+CLEAN_UP_INTERVAL_S = 15 * 60
 
 
 def init_app(app: Flask, settings: Settings, database_url: str) -> None:
@@ -24,51 +28,92 @@ def init_app(app: Flask, settings: Settings, database_url: str) -> None:
     celery = Celery("wallet", task_cls=AppContextTask)
     celery.conf.update(
         broker_url=settings.broker_url or f"sqla+{database_url}",
-        broker_transport_options={} if settings.broker_url else POOL_OF_ITS_OWN,
+        broker_transport_options=transport_options(settings),
+        broker_connection_timeout=2,
         broker_connection_retry_on_startup=True,
+        # A worker outlives any outage of its broker.
+        broker_connection_max_retries=None,
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
-        task_soft_time_limit=240,
-        task_time_limit=300,
         # The state of the reports lives in our tables; messages are hints.
         worker_enable_remote_control=False,
         worker_send_task_events=False,
-        imports=["wallet_app.reporting.tasks"],
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        task_soft_time_limit=240,
+        task_time_limit=300,
+        task_default_queue="rollups",
+        # A large statement must not delay the rollups.
+        task_routes={f"{TASKS}.write_statement": {"queue": "statements"}},
+        imports=[TASKS],
         beat_schedule=schedule(settings),
         timezone="UTC",
     )
     celery.set_default()
     app.extensions["celery"] = celery
-    worker_process_init.connect(lambda **_: forget_connections(app), weak=False)
+    connect_signals(app)
 
 
-POOL_OF_ITS_OWN: dict[str, Any] = {
-    "pool_size": 2,
-    "max_overflow": 2,
-    "pool_pre_ping": True,
-    "connect_args": {"application_name": "wallet-broker", "connect_timeout": 5},
-}
+def transport_options(settings: Settings) -> dict[str, Any]:
+    """A pool of its own for PostgreSQL; short waits, soon given up, for all."""
+    patience = {
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0.1,
+        "interval_max": 0.2,
+    }
+    if settings.broker_url is None:
+        connect = {"application_name": "wallet-broker", "connect_timeout": 5}
+        pool = {"pool_size": 2, "max_overflow": 2, "pool_timeout": 2}
+        return {**patience, **pool, "pool_pre_ping": True, "connect_args": connect}
+    if settings.broker_url.startswith("redis"):
+        # Longer than any task runs: an unacknowledged message comes again after it.
+        return {
+            **patience,
+            "socket_connect_timeout": 2,
+            "socket_timeout": 5,
+            "visibility_timeout": 20 * 60,
+        }
+    return {**patience, "read_timeout": 5, "write_timeout": 5}
 
 
 def schedule(settings: Settings) -> dict[str, Any]:
-    """What beat sends; a message that waits longer than its interval is stale."""
-    every = settings.rollup_interval_seconds
+    """What beat sends."""
     entries = {
-        "roll-up": {
-            "task": "wallet_app.reporting.tasks.roll_up",
-            "schedule": every,
-            "options": {"queue": "rollups", "expires": every},
-        }
+        "roll-up": entry("roll_up", settings.rollup_interval_seconds),
+        "resume-statements": entry("resume_statements", RESUME_INTERVAL_S),
+        "clean-up": entry("clean_up", CLEAN_UP_INTERVAL_S),
     }
     if settings.broker_url is None:
-        entries["prune-broker"] = {
-            "task": "wallet_app.reporting.tasks.prune_broker",
-            "schedule": PRUNE_INTERVAL_S,
-            "options": {"queue": "rollups", "expires": PRUNE_INTERVAL_S},
-        }
+        entries["prune-broker"] = entry("prune_broker", PRUNE_INTERVAL_S)
     return entries
+
+
+def entry(task: str, every_s: float) -> dict[str, Any]:
+    """A message that waits until the next is due is stale: it expires before that."""
+    return {
+        "task": f"{TASKS}.{task}",
+        "schedule": every_s,
+        "options": {"expires": every_s * 0.9},
+    }
+
+
+def connect_signals(app: Flask) -> None:
+    """Fresh connections in every worker process, a heartbeat in their parent."""
+    pulses: list[Pulse] = []
+
+    def start_pulse(sender: Any, **_: Any) -> None:
+        pulses.append(Pulse(app, sender.hostname))
+        pulses[-1].start()
+
+    def stop_pulses(**_: Any) -> None:
+        for pulse in pulses:
+            pulse.stop()
+
+    worker_process_init.connect(lambda **_: forget_connections(app), weak=False)
+    worker_ready.connect(start_pulse, weak=False)
+    worker_shutdown.connect(stop_pulses, weak=False)
 
 
 def forget_connections(app: Flask) -> None:

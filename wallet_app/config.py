@@ -22,6 +22,8 @@ class Settings:
     database_url: str | None = None
     broker_url: str | None = None
     instance_dir: Path = Path("instance")
+    statements_dir: Path | None = None
+    statement_days: int = 30
     workers: int = 2
     threads: int = 32
     group_commit: bool = True
@@ -45,6 +47,10 @@ class Settings:
                 database_url=with_driver(env.str("DATABASE_URL", "")) or None,
                 broker_url=env.str("BROKER_URL", "") or None,
                 instance_dir=env.path("INSTANCE_DIR", cls.instance_dir).absolute(),
+                statements_dir=optional_path(env.str("STATEMENTS_DIR", "")),
+                statement_days=env.int(
+                    "STATEMENT_DAYS", cls.statement_days, validate=positive
+                ),
                 workers=env.int(
                     "WORKERS", max(2, os.cpu_count() or 2), validate=positive
                 ),
@@ -92,8 +98,12 @@ def refuse_unknown_names(environment: Mapping[str, str], known: list[str]) -> No
             raise ConfigurationError(f"{name} is not a setting{hint}")
 
 
+def optional_path(text: str) -> Path | None:
+    return Path(text).absolute() if text else None
+
+
 def with_driver(url: str) -> str:
-    """A plain postgresql:// (or postgres://) URL, with psycopg 3 named as its driver."""
+    """A postgresql:// or postgres:// URL with psycopg 3 named as its driver."""
     for scheme in ("postgresql://", "postgres://"):
         if url.startswith(scheme):
             return "postgresql+psycopg://" + url.removeprefix(scheme)

@@ -1,15 +1,20 @@
-"""The database: engine options, constraint naming, and the one place for transactions."""
+"""The database: engine, constraint names, and the one place for transactions."""
 
+import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from flask import Flask
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Engine, MetaData, text
+from sqlalchemy import Connection, Engine, MetaData, Row, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from wallet_app.config import Settings
 
@@ -40,12 +45,19 @@ migrate = Migrate(
 )
 
 
+AnyRow = Row[*tuple[Any, ...]]
+
+IDLE_BEFORE_PING_S = 1.0
+
+
 def init_app(app: Flask, settings: Settings, database_url: str) -> None:
     """Bind the app to its database and to the migrations."""
     app.config["SQLALCHEMY_DATABASE_URI"] = database_url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(settings, database_url)
     db.init_app(app)
     migrate.init_app(app)
+    with app.app_context():
+        ping_after_idling(db.engine)
 
 
 def engine_options(settings: Settings, database_url: str) -> dict[str, Any]:
@@ -63,7 +75,6 @@ def engine_options(settings: Settings, database_url: str) -> dict[str, Any]:
         "pool_size": settings.threads + 4,
         "max_overflow": 0,
         "pool_timeout": 5,
-        "pool_pre_ping": True,
         "connect_args": {
             "options": f"{own} {options}" if own else options,
             "connect_timeout": 5,
@@ -72,29 +83,51 @@ def engine_options(settings: Settings, database_url: str) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def transaction() -> Iterator[Session]:
-    """One READ COMMITTED transaction: committed at the end, rolled back on any error."""
-    with Session(db.engine, expire_on_commit=False) as session, session.begin():
-        yield session
+def ping_after_idling(engine: Engine) -> None:
+    """Replace a connection that died while it lay in the pool.
+
+    As pool_pre_ping does, but only for a connection that has been idle for a while:
+    a round trip before every statement would cost as much as the statement.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def note_time(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info["idle_since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def ping(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        idle_since = record.info.get("idle_since", math.inf)
+        if time.monotonic() - idle_since > IDLE_BEFORE_PING_S:
+            try:
+                engine.dialect.do_ping(connection)
+            except engine.dialect.loaded_dbapi.Error as error:
+                raise InvalidatePoolError from error
 
 
 @contextmanager
-def reading() -> Iterator[Session]:
-    """A session for reads in which each statement is a snapshot of its own.
+def transaction() -> Iterator[Connection]:
+    """One READ COMMITTED transaction: committed at the end, rolled back on an error."""
+    with db.engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading() -> Iterator[Connection]:
+    """A connection for reads in which each statement is a snapshot of its own.
 
     Autocommit: one round trip a statement, and no snapshot is held between them.
     """
-    with Session(reader(db.engine)) as session:
-        yield session
+    with reader(db.engine).connect() as connection:
+        yield connection
 
 
+@lru_cache(maxsize=16)
 def reader(engine: Engine) -> Engine:
-    """The same engine and pool, in autocommit."""
+    """The same engine and pool, in autocommit; made once, for making it is slow."""
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def ping() -> None:
     """Ask the database for a sign of life; raises what SQLAlchemy raises if none."""
-    with reading() as session:
-        session.execute(text("SELECT 1"))
+    with reading() as connection:
+        connection.execute(text("SELECT 1"))

@@ -1,4 +1,4 @@
-"""Swagger UI at /docs, ReDoc at /redoc, the description at /openapi.json: all offline."""
+"""Swagger UI at /docs, ReDoc at /redoc, all of it served from local files."""
 
 from importlib.metadata import version
 from importlib.resources import files
@@ -6,7 +6,7 @@ from importlib.resources import files
 from flask import Blueprint, Flask, Response, send_from_directory
 
 from wallet_app.errors import BY_CODE, NotFound
-from wallet_app.http.api import WalletApi
+from wallet_app.http.api import UuidConverter, WalletApi
 from wallet_app.http.fields import Amount, Moment, Money, Uuid
 
 # Found without being imported: the package's own blueprint is of no use here.
@@ -56,6 +56,7 @@ def create_api(app: Flask) -> WalletApi:
     api = WalletApi(app)
     for field, kind in FIELD_TYPES.items():
         api.register_field(field, *kind)
+    api.register_converter(UuidConverter, lambda _: UUID_IN_PATH)
     return api
 
 
@@ -65,6 +66,7 @@ FIELD_TYPES = {
     Uuid: ("string", "uuid"),
     Moment: ("string", "date-time"),
 }
+UUID_IN_PATH = {"type": "string", "format": "uuid"}
 
 
 DESCRIPTION = """\

@@ -6,7 +6,7 @@ input, `errors` by field.
 
 import json
 import logging
-import uuid
+import os
 from typing import Any
 
 from flask import Flask, Response, g, request
@@ -53,6 +53,10 @@ class OperationNotFound(WalletError):
     code, status, title = "operation_not_found", 404, "There is no such operation"
 
 
+class StatementNotFound(WalletError):
+    code, status, title = "statement_not_found", 404, "There is no such statement"
+
+
 class MethodNotAllowed(WalletError):
     code, status, title = "method_not_allowed", 405, "The path has no such method"
     advice = "This path does not take that method; see the Allow header."
@@ -74,6 +78,23 @@ class BalanceLimitExceeded(WalletError):
 
 class WalletNotActive(WalletError):
     code, status, title = "wallet_not_active", 409, "The wallet does not move money"
+
+
+class StatementNotReady(WalletError):
+    """Says after how many seconds to ask again."""
+
+    code, status, title = "statement_not_ready", 409, "The statement is being written"
+
+    def __init__(self, detail: str = "", **facts: Any) -> None:
+        super().__init__(detail, headers={"Retry-After": "2"}, **facts)
+
+
+class StatementFailed(WalletError):
+    code, status, title = "statement_failed", 409, "The statement was not written"
+
+
+class StatementExpired(WalletError):
+    code, status, title = "statement_expired", 410, "The statement's time is over"
 
 
 class PreconditionFailed(WalletError):
@@ -134,7 +155,7 @@ class HttpError(WalletError):
 
 
 class ProblemInRouting(HTTPException):
-    """Carries a problem through werkzeug's routing, which passes on only its own kind."""
+    """Carries a problem through werkzeug's routing, which lets only its own pass."""
 
     def __init__(self, problem: WalletError) -> None:
         super().__init__()
@@ -142,11 +163,8 @@ class ProblemInRouting(HTTPException):
         self.problem = problem
 
 
-BY_CODE: dict[str, type[WalletError]] = {
-    family.code: family
-    for family in (WalletError, *WalletError.__subclasses__())
-    if family is not HttpError
-}
+FAMILY: list[type[WalletError]] = [WalletError, *WalletError.__subclasses__()]
+BY_CODE = {family.code: family for family in FAMILY if family is not HttpError}
 BY_STATUS: dict[int, type[WalletError]] = {
     family.status: family
     for family in (
@@ -167,16 +185,17 @@ def init_app(app: Flask) -> None:
 
 
 def request_id() -> str:
-    """The client's X-Request-ID if it is printable ASCII of a sane length, or a new one."""
-    if "request_id" not in g:
+    """The client's X-Request-ID, if it is short printable ASCII, or a new one."""
+    known = g.get("request_id")
+    if known is None:
         given = request.headers.get("X-Request-ID", "")
-        usable = given.isascii() and given.isprintable() and given
-        g.request_id = (
-            given
-            if usable and len(given) <= MAX_REQUEST_ID_LENGTH
-            else uuid.uuid4().hex
-        )
-    return str(g.request_id)
+        usable = 0 < len(given) <= MAX_REQUEST_ID_LENGTH and given.isascii()
+        g.request_id = known = given if usable and given.isprintable() else new_id()
+    return str(known)
+
+
+def new_id() -> str:
+    return os.urandom(16).hex()
 
 
 def add_request_id(response: Response) -> Response:
@@ -188,7 +207,7 @@ def handle(error: Exception) -> Response:
     """Any exception as application/problem+json; unexpected ones are logged."""
     problem = as_wallet_error(error)
     if problem.status == WalletError.status:
-        logger.exception("request %s failed", request_id(), exc_info=error)
+        logger.error("request %s failed", request_id(), exc_info=error)
     response = Response(
         # ASCII, because a client's field name may be a lone surrogate.
         json.dumps(problem_document(problem)),

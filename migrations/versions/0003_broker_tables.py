@@ -1,4 +1,4 @@
-"""The tables of the PostgreSQL broker, which kombu would make itself.
+"""The tables and queues of the PostgreSQL broker, which kombu would make itself.
 
 Made here, because two processes that start at once would both try to.
 
@@ -18,7 +18,7 @@ depends_on = None
 def upgrade() -> None:
     op.execute(sa.schema.CreateSequence(sa.Sequence("queue_id_sequence")))
     op.execute(sa.schema.CreateSequence(sa.Sequence("message_id_sequence")))
-    op.create_table(
+    queues = op.create_table(
         "kombu_queue",
         sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
         sa.Column("name", sa.String(200), unique=True),
@@ -37,6 +37,9 @@ def upgrade() -> None:
         ),
         sa.Index("ix_kombu_message_timestamp_id", "timestamp", "id"),
     )
+    for name in ("rollups", "statements", "celery"):
+        next_id = sa.func.nextval("queue_id_sequence")
+        op.execute(queues.insert().values(id=next_id, name=name))
 
 
 def downgrade() -> None:

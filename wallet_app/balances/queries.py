@@ -1,50 +1,68 @@
 """Reads of wallets and histories; every page is a range of an index."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, func, select
-from sqlalchemy.orm import Session
-
-from wallet_app.errors import WalletNotFound
-from wallet_app.ledger.entries import SELECT_ENTRIES, read_entry
-from wallet_app.ledger.models import Transaction, Wallet
-from wallet_app.ledger.rules import Entry
-
-SELECT_WALLETS = select(
-    Wallet.id,
-    Wallet.uuid,
-    Wallet.balance,
-    Wallet.currency,
-    Wallet.status,
-    Wallet.version,
-    Wallet.created_at,
-    Wallet.updated_at,
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    Uuid,
+    bindparam,
+    func,
+    select,
 )
 
+from wallet_app.database import AnyRow
+from wallet_app.errors import WalletNotFound
+from wallet_app.ledger.entries import SELECT_ENTRIES, read_entry
+from wallet_app.ledger.models import Transaction
+from wallet_app.ledger.rules import Entry
+from wallet_app.ledger.sql import TRANSACTIONS, UUIDS, WALLETS
 
-def find_wallet(session: Session, uuid: UUID) -> Row[Any]:
+SELECT_WALLETS = select(
+    WALLETS.id,
+    WALLETS.uuid,
+    WALLETS.balance,
+    WALLETS.currency,
+    WALLETS.status,
+    WALLETS.version,
+    WALLETS.created_at,
+    WALLETS.updated_at,
+)
+SELECT_WALLET = SELECT_WALLETS.where(WALLETS.uuid == bindparam("uuid", type_=Uuid))
+SELECT_THESE = SELECT_WALLETS.where(WALLETS.uuid == func.any(UUIDS))
+
+
+def find_wallet(connection: Connection, uuid: UUID) -> AnyRow:
     """The wallet's row; raises WalletNotFound."""
-    row = session.execute(SELECT_WALLETS.where(Wallet.uuid == uuid)).one_or_none()
+    row = connection.execute(SELECT_WALLET, {"uuid": uuid}).one_or_none()
     if row is None:
         raise WalletNotFound(f"There is no wallet {uuid}.")
     return row
 
 
+def read_wallets(connection: Connection, uuids: Collection[UUID]) -> dict[UUID, AnyRow]:
+    """The rows of those wallets that exist, by uuid."""
+    rows = connection.execute(SELECT_THESE, {"uuids": list(uuids)})
+    return {row.uuid: row for row in rows}
+
+
 def list_wallets(
-    session: Session, *, limit: int, before_id: int | None
-) -> Sequence[Row[Any]]:
+    connection: Connection, *, limit: int, before_id: int | None
+) -> Sequence[AnyRow]:
     """Up to `limit` wallets, newest first, older than `before_id`."""
-    statement = SELECT_WALLETS.order_by(Wallet.id.desc()).limit(limit)
+    statement = SELECT_WALLETS.order_by(WALLETS.id.desc()).limit(limit)
     if before_id is not None:
-        statement = statement.where(Wallet.id < before_id)
-    return session.execute(statement).all()
+        statement = statement.where(WALLETS.id < before_id)
+    return connection.execute(statement).all()
 
 
 def list_entries(
-    session: Session,
+    connection: Connection,
     wallet_id: int,
     *,
     limit: int,
@@ -58,39 +76,50 @@ def list_entries(
     max_amount (both inclusive); each may be absent.
     """
     conditions = [
-        Transaction.wallet_id == wallet_id,
+        TRANSACTIONS.wallet_id == wallet_id,
         *conditions_of(wallet_id, filters),
     ]
     if after_seq is not None:
         conditions.append(
-            Transaction.seq > after_seq
+            TRANSACTIONS.seq > after_seq
             if order == "asc"
-            else Transaction.seq < after_seq
+            else TRANSACTIONS.seq < after_seq
         )
-    by_seq = Transaction.seq.asc() if order == "asc" else Transaction.seq.desc()
+    by_seq = TRANSACTIONS.seq.asc() if order == "asc" else TRANSACTIONS.seq.desc()
     statement = SELECT_ENTRIES.where(*conditions).order_by(by_seq).limit(limit)
-    return [read_entry(row) for row in session.execute(statement)]
+    return [read_entry(row) for row in connection.execute(statement)]
 
 
 def conditions_of(wallet_id: int, filters: dict[str, Any]) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if "operation_type" in filters:
-        conditions.append(Transaction.operation_type == filters["operation_type"])
+        conditions.append(TRANSACTIONS.operation_type == filters["operation_type"])
     if "min_amount" in filters:
-        conditions.append(Transaction.amount >= filters["min_amount"])
+        conditions.append(TRANSACTIONS.amount >= filters["min_amount"])
     if "max_amount" in filters:
-        conditions.append(Transaction.amount <= filters["max_amount"])
+        conditions.append(TRANSACTIONS.amount <= filters["max_amount"])
     # Time never goes back along seq, so a time range is a seq range: one index
     # serves the filter, the order and the cursor.
     if "since" in filters:
         conditions.append(
-            Transaction.seq > last_seq_before(wallet_id, filters["since"])
+            TRANSACTIONS.seq > last_seq_before(wallet_id, filters["since"])
         )
     if "until" in filters:
         conditions.append(
-            Transaction.seq <= last_seq_before(wallet_id, filters["until"])
+            TRANSACTIONS.seq <= last_seq_before(wallet_id, filters["until"])
         )
     return conditions
+
+
+def balance_at(connection: Connection, wallet: AnyRow, moment: datetime) -> Decimal:
+    """What the wallet held at a moment, its transactions of that moment included."""
+    balance = connection.scalar(
+        select(TRANSACTIONS.balance_after)
+        .where(TRANSACTIONS.wallet_id == wallet.id, TRANSACTIONS.created_at <= moment)
+        .order_by(TRANSACTIONS.created_at.desc(), TRANSACTIONS.seq.desc())
+        .limit(1)
+    )
+    return Decimal(0) if balance is None else balance
 
 
 def last_seq_before(wallet_id: int, moment: datetime) -> ColumnElement[int]:

@@ -1,10 +1,14 @@
 """Wallets over HTTP: create, list, read, and their histories."""
 
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+from flask import Response, current_app, request
+
 from wallet_app.balances import queries
 from wallet_app.balances.schemas import (
+    BalanceQuery,
     NewWallet,
     TransactionPage,
     TransactionQuery,
@@ -30,6 +34,14 @@ blp = WalletBlueprint(
     description="Wallets, balances and histories",
 )
 
+IF_NONE_MATCH_PARAMETER = {
+    "in": "header",
+    "name": "If-None-Match",
+    "description": "The ETag of an earlier read: answers 304 if nothing has changed",
+    "schema": {"type": "string"},
+}
+NOT_MODIFIED = {"description": "The wallet is as the ETag in If-None-Match says"}
+
 
 @blp.route("", methods=["POST"])
 @blp.arguments(NewWallet, example={"currency": "USD"})
@@ -48,8 +60,8 @@ def create_wallet(body: dict[str, Any]) -> Any:
     headers = {"Location": f"{blp.url_prefix}/{uuid}"}
     if not created:
         headers["Idempotent-Replayed"] = "true"
-    with reading() as session:
-        return queries.find_wallet(session, uuid), 201, headers
+    with reading() as connection:
+        return queries.find_wallet(connection, uuid), 201, headers
 
 
 @blp.route("")
@@ -60,12 +72,13 @@ def list_wallets(query: dict[str, Any]) -> Any:
     """List wallets, newest first"""
     before_id = decode_position(query["cursor"], "wallets")
     limit = query["limit"]
-    with reading() as session:
-        rows = queries.list_wallets(session, limit=limit + 1, before_id=before_id)
+    with reading() as connection:
+        rows = queries.list_wallets(connection, limit=limit + 1, before_id=before_id)
     return page_of(rows, limit, lambda row: ("wallets", row.id))
 
 
 @blp.route("/<uuid:uuid>")
+@blp.doc(parameters=[IF_NONE_MATCH_PARAMETER], responses={304: NOT_MODIFIED})
 @blp.problems(WalletNotFound, InvalidRequest, Unavailable)
 @blp.response(
     200,
@@ -80,18 +93,29 @@ def list_wallets(query: dict[str, Any]) -> Any:
 )
 def get_wallet(uuid: UUID) -> Any:
     """Read a wallet"""
-    with reading() as session:
-        wallet = queries.find_wallet(session, uuid)
-    return wallet, 200, {"ETag": f'"{wallet.version}"'}
+    wallet = current_app.extensions["wallet_reader"].find(uuid)
+    headers = {"ETag": f'"{wallet.version}"'}
+    known = request.if_none_match if "If-None-Match" in request.headers else ()
+    if str(wallet.version) in known:
+        return Response(status=304, headers=headers)
+    return wallet, 200, headers
 
 
 @blp.route("/<uuid:uuid>/balance")
+@blp.arguments(BalanceQuery, location="query")
 @blp.problems(WalletNotFound, InvalidRequest, Unavailable)
 @blp.response(200, WalletBalance)
-def get_balance(uuid: UUID) -> Any:
-    """Read a wallet's balance"""
-    with reading() as session:
-        return queries.find_wallet(session, uuid)
+def get_balance(query: dict[str, Any], uuid: UUID) -> Any:
+    """Read a wallet's balance
+
+    Now, or `at` a time that has passed.
+    """
+    with reading() as connection:
+        wallet = queries.find_wallet(connection, uuid)
+        if "at" not in query:
+            return wallet
+        balance = queries.balance_at(connection, wallet, query["at"])
+    return SimpleNamespace(uuid=wallet.uuid, balance=balance, currency=wallet.currency)
 
 
 @blp.route("/<uuid:uuid>/transactions")
@@ -105,10 +129,10 @@ def list_transactions(query: dict[str, Any], uuid: UUID) -> Any:
     """
     limit, order = query.pop("limit"), query.pop("order")
     after_seq = decode_position(query.pop("cursor"), order)
-    with reading() as session:
-        wallet = queries.find_wallet(session, uuid)
+    with reading() as connection:
+        wallet = queries.find_wallet(connection, uuid)
         entries = queries.list_entries(
-            session,
+            connection,
             wallet.id,
             limit=limit + 1,
             order=order,

@@ -1,14 +1,15 @@
 """What comes in and goes out about wallets and their histories."""
 
+from datetime import UTC, datetime
+
 import marshmallow as ma
 from marshmallow.validate import OneOf
 
 from wallet_app.http.fields import Amount, Moment, Text, Uuid
 from wallet_app.http.pages import PageQuery
+from wallet_app.http.schemas import DEMO_UUID, LeanSchema, TransactionDetails
 from wallet_app.ledger import money
 from wallet_app.ledger.rules import EntryType
-
-DEMO_UUID = "123e4567-e89b-12d3-a456-426614174000"
 
 
 def check_currency(code: str) -> None:
@@ -32,12 +33,29 @@ class NewWallet(ma.Schema):
     )
 
 
-class WalletBalance(ma.Schema):
+class WalletBalance(LeanSchema):
     """What a wallet holds."""
 
     uuid = Uuid(metadata={"example": DEMO_UUID})
     balance = Amount(metadata={"example": "1000.00"})
     currency = ma.fields.String(metadata={"example": "USD"})
+
+
+def check_past(moment: datetime) -> None:
+    if moment > datetime.now(UTC):
+        raise ma.ValidationError("Give a time that has passed.")
+
+
+class BalanceQuery(ma.Schema):
+    """When."""
+
+    at = Moment(
+        validate=check_past,
+        metadata={
+            "description": "The balance at this time, in the past; without it, now",
+            "example": "2026-01-31T23:59:59Z",
+        },
+    )
 
 
 class WalletDetails(WalletBalance):
@@ -49,31 +67,6 @@ class WalletDetails(WalletBalance):
     version = ma.fields.Integer(metadata={"example": 42})
     created_at = Moment()
     updated_at = Moment()
-
-
-class TransactionDetails(ma.Schema):
-    """One row of a wallet's history."""
-
-    id = ma.fields.Integer(metadata={"example": 1})
-    wallet_uuid = Uuid(metadata={"example": DEMO_UUID})
-    seq = ma.fields.Integer(
-        metadata={"description": "Counts the wallet's transactions, without a gap"}
-    )
-    operation_type = ma.fields.String(
-        attribute="entry_type", validate=OneOf(list(EntryType))
-    )
-    amount = Amount(metadata={"example": "1000.00"})
-    balance_before = Amount(metadata={"example": "0.00"})
-    balance_after = Amount(metadata={"example": "1000.00"})
-    currency = ma.fields.String(metadata={"example": "USD"})
-    description = ma.fields.String(allow_none=True)
-    reference_id = Uuid(
-        metadata={"description": "The operation: its client's, or the service's own"}
-    )
-    counterparty_uuid = Uuid(
-        allow_none=True, metadata={"description": "A transfer's other wallet"}
-    )
-    created_at = Moment()
 
 
 class WalletPage(ma.Schema):

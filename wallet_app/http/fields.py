@@ -21,13 +21,15 @@ def parse_uuid(text: str) -> UUID | None:
     return UUID(text) if CANONICAL_UUID.fullmatch(text) else None
 
 
-class Money(ma.fields.Field):
+class Money(ma.fields.Field[Any]):
     """Money on its way out: a decimal string with its currency's digits.
 
     The object that it belongs to has a `currency`.
     """
 
     def _serialize(self, value: Any, attr: Any, obj: Any, **kwargs: Any) -> Any:
+        if value is None:
+            return None
         currency = ma.utils.get_value(obj, "currency")
         return money.to_text(value, currency)
 
@@ -73,7 +75,7 @@ def is_storable(text: str) -> bool:
     return True
 
 
-class Uuid(ma.fields.Field):
+class Uuid(ma.fields.Field[Any]):
     """A UUID in its usual form of 36 characters."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
@@ -86,7 +88,7 @@ class Uuid(ma.fields.Field):
         return None if value is None else str(value)
 
 
-class Moment(ma.fields.Field):
+class Moment(ma.fields.Field[Any]):
     """A point in time, ISO 8601 with an offset; goes out in UTC."""
 
     MESSAGE = "Give a time with its offset, such as 2026-01-31T23:59:59Z."

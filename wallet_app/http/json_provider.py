@@ -1,16 +1,17 @@
-"""JSON as money needs it: numbers come in exactly as written and go out as strings."""
+"""JSON as money needs it: numbers come in exactly as they are written."""
 
 import json
 from typing import Any
 
 import orjson
+from flask import Response
 from flask.json.provider import JSONProvider
 
 MAX_DEPTH_MESSAGE = "The JSON is nested too deeply."
 
 
 class JsonDecimal:
-    """A JSON number with a fraction or an exponent, as its text: never through float."""
+    """A JSON number with a fraction or an exponent, as its text: not by float."""
 
     __slots__ = ("text",)
 
@@ -23,12 +24,16 @@ class InvalidJson(ValueError):
 
 
 class ExactJsonProvider(JSONProvider):
-    """Reads with the standard library, which can keep numbers exact; writes with orjson."""
+    """Reads with the standard library, which keeps numbers exact; writes by orjson."""
 
     def dumps(self, obj: Any, **kwargs: Any) -> str:
         if kwargs:
-            return json.dumps(obj, **kwargs)
+            return json.dumps(obj, default=str, **kwargs)
         return orjson.dumps(obj, default=str).decode()
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        body = orjson.dumps(self._prepare_response_obj(args, kwargs), default=str)
+        return Response(body, mimetype="application/json")
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""Amounts and currencies: exact decimals, with the digits that ISO 4217 gives a currency."""
+"""Exact amounts of money, with the digits that ISO 4217 gives their currency."""
 
 import re
 from decimal import Decimal
@@ -58,7 +58,7 @@ def fraction_digits(amount: Decimal) -> int:
 
 
 def in_currency(amount: Decimal, currency: str) -> Decimal:
-    """The amount with exactly the currency's digits; the caller has checked that it fits."""
+    """The amount with exactly the currency's digits; raises InvalidAmountError."""
     digits = exponent(currency)
     if fraction_digits(amount) > digits:
         raise InvalidAmountError(f"{amount} has more than {digits} digits ({currency})")

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, text
 
 from wallet_app.database import transaction
 from wallet_app.ledger import rules
@@ -53,15 +52,15 @@ def post(
     look-up behind them finds what it wrote.
     """
     references = [op.reference_id for unit in units for op in unit.operations]
-    with transaction() as session:
+    with transaction() as connection:
         if lock_timeout_ms is not None:
-            session.execute(text(f"SET LOCAL lock_timeout = {lock_timeout_ms:d}"))
+            connection.execute(text(f"SET LOCAL lock_timeout = {lock_timeout_ms:d}"))
         batch = Batch(
-            wallets=lock(session, wallets_of(units)),
-            known=known_receipts(session, references),
+            wallets=lock(connection, wallets_of(units)),
+            known=known_receipts(connection, references),
         )
         outcomes = [batch.decide(unit) for unit in units]
-        write(session, batch)
+        write(connection, batch)
     return outcomes
 
 
@@ -71,34 +70,36 @@ def wallets_of(units: Sequence[Unit]) -> list[UUID]:
     )
 
 
-def lock(session: Session, uuids: Sequence[UUID]) -> dict[UUID, WalletState]:
+def lock(connection: Connection, uuids: Sequence[UUID]) -> dict[UUID, WalletState]:
     """Lock the wallets that exist, in the caller's transaction, and read them."""
-    rows = session.execute(LOCK_WALLETS, {"uuids": uuids})
-    return {row.uuid: WalletState(**row._mapping) for row in rows}
+    rows = connection.execute(LOCK_WALLETS, {"uuids": uuids})
+    return {row.uuid: WalletState(*row) for row in rows}
 
 
 def locked_wallets(units: Sequence[Unit]) -> set[UUID]:
     """Which of the units' wallets exist and are locked by somebody else right now."""
     uuids = wallets_of(units)
-    with transaction() as session:
-        present = session.scalars(EXISTING_WALLETS, {"uuids": uuids}).all()
-        free = session.scalars(FREE_WALLETS, {"uuids": uuids}).all()
+    with transaction() as connection:
+        present = connection.scalars(EXISTING_WALLETS, {"uuids": uuids}).all()
+        free = connection.scalars(FREE_WALLETS, {"uuids": uuids}).all()
     return set(present) - set(free)
 
 
-def known_receipts(session: Session, references: Sequence[UUID]) -> dict[UUID, Receipt]:
+def known_receipts(
+    connection: Connection, references: Sequence[UUID]
+) -> dict[UUID, Receipt]:
     """The receipts of those references that have been posted before.
 
     A statement of its own, after the locks: inside the locking statement it would
     read a snapshot older than the locks and miss what their last holder wrote.
     """
-    found = session.scalars(POSTED_REFERENCES, {"references": references}).all()
-    return receipts(session, found) if found else {}
+    found = connection.scalars(POSTED_REFERENCES, {"references": references}).all()
+    return receipts(connection, found) if found else {}
 
 
-def receipts(session: Session, references: Sequence[UUID]) -> dict[UUID, Receipt]:
+def receipts(connection: Connection, references: Sequence[UUID]) -> dict[UUID, Receipt]:
     """Read the receipts of posted operations; unknown references are left out."""
-    rows = session.execute(ENTRIES_BY_REFERENCE, {"references": references})
+    rows = connection.execute(ENTRIES_BY_REFERENCE, {"references": references})
     entries: dict[UUID, list[Entry]] = {}
     for row in rows:
         entry = read_entry(row)
@@ -160,13 +161,13 @@ class Batch:
         return outcomes
 
 
-def write(session: Session, batch: Batch) -> None:
+def write(connection: Connection, batch: Batch) -> None:
     """Write the batch in two statements, in the caller's transaction."""
     if not batch.entries:
         return
     changed = {entry.wallet_uuid for entry in batch.entries}
     states = [batch.wallets[uuid] for uuid in changed]
-    session.execute(
+    connection.execute(
         UPDATE_WALLETS,
         {
             "state_wallet_id": [state.id for state in states],
@@ -175,7 +176,7 @@ def write(session: Session, batch: Batch) -> None:
             "state_updated_at": [state.updated_at for state in states],
         },
     )
-    rows = session.execute(INSERT_TRANSACTIONS, entry_arrays(batch.entries))
+    rows = connection.execute(INSERT_TRANSACTIONS, entry_arrays(batch.entries))
     ids = {(row.wallet_id, row.seq): row.id for row in rows}
     for entry in batch.entries:
         entry.id = ids[entry.wallet_id, entry.seq]

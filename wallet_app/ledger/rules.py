@@ -54,7 +54,7 @@ class Operation:
         return (self.wallet_uuid, self.target_uuid)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class WalletState:
     """A wallet as its row lock shows it; `post` moves it from entry to entry."""
 
@@ -67,10 +67,11 @@ class WalletState:
     updated_at: datetime
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Entry:
     """One row of a wallet's history; the database gives its `id`."""
 
+    id: int
     wallet_id: int
     wallet_uuid: UUID
     currency: str
@@ -84,7 +85,6 @@ class Entry:
     created_at: datetime
     counterparty_id: int | None = None
     counterparty_uuid: UUID | None = None
-    id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +201,7 @@ def post(
     # Clocks differ between machines; along one wallet's history time never goes back.
     wallet.updated_at = max(operation.occurred_at or now, wallet.updated_at)
     return Entry(
+        id=0,
         wallet_id=wallet.id,
         wallet_uuid=wallet.uuid,
         currency=wallet.currency,
@@ -216,7 +217,7 @@ def post(
 
 
 def is_same(operation: Operation, entry: Entry) -> bool:
-    """Whether the entry is what this operation would have written: a retry, not a clash.
+    """Whether the entry is what this operation would have written: a retry.
 
     `entry` is the operation's first one: a transfer's outgoing entry.
     """

@@ -1,14 +1,32 @@
 """Creates wallets."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import DateTime, String, Uuid, select
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
 from wallet_app.database import transaction
 from wallet_app.ledger.models import Wallet
+from wallet_app.ledger.sql import unnested
+
+MAX_WALLETS_AT_ONCE = 1000
+IMPORTED_COLUMNS = {
+    "uuid": Uuid,
+    "currency": String,
+    "created_at": DateTime(timezone=True),
+    "updated_at": DateTime(timezone=True),
+}
+IMPORTED = unnested("imported", IMPORTED_COLUMNS)
+INSERT_IMPORTED = (
+    insert(Wallet.__table__)
+    .from_select(list(IMPORTED_COLUMNS), select(*IMPORTED.c))
+    .on_conflict_do_nothing(index_elements=["uuid"])
+    .returning(Wallet.id)
+)
 
 
 class WalletClashError(ValueError):
@@ -27,8 +45,8 @@ def create(
     values: dict[str, object] = {"uuid": uuid, "currency": currency}
     if created_at is not None:
         values |= {"created_at": created_at, "updated_at": created_at}
-    with transaction() as session:
-        created = session.scalar(
+    with transaction() as connection:
+        created = connection.scalar(
             insert(Wallet)
             .values(values)
             .on_conflict_do_nothing(index_elements=["uuid"])
@@ -36,7 +54,30 @@ def create(
         )
         if created is not None:
             return uuid, True
-        existing = session.scalar(select(Wallet.currency).where(Wallet.uuid == uuid))
+        existing = connection.scalar(select(Wallet.currency).where(Wallet.uuid == uuid))
     if existing != currency:
         raise WalletClashError(f"The wallet {uuid} holds {existing}, not {currency}.")
     return uuid, False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedWallet:
+    """A wallet that comes with its own uuid and date."""
+
+    uuid: UUID
+    currency: str
+    created_at: datetime
+
+
+def create_many(wallets: Sequence[ImportedWallet]) -> int:
+    """Create up to 1,000 imported wallets; return how many had not been there."""
+    assert len(wallets) <= MAX_WALLETS_AT_ONCE, "the caller cuts it into chunks"
+    created_at = [wallet.created_at for wallet in wallets]
+    arrays = {
+        "imported_uuid": [wallet.uuid for wallet in wallets],
+        "imported_currency": [wallet.currency for wallet in wallets],
+        "imported_created_at": created_at,
+        "imported_updated_at": created_at,
+    }
+    with transaction() as connection:
+        return len(connection.execute(INSERT_IMPORTED, arrays).all())

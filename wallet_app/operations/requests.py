@@ -1,15 +1,16 @@
 """From a request to an operation of the ledger, and from its outcome to an answer."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid5
 
 from flask import current_app, request
 from uuid_utils.compat import uuid7
 
-from wallet_app.errors import BY_CODE, InvalidRequest
+from wallet_app.errors import BY_CODE, InvalidRequest, WalletError
 from wallet_app.http.fields import parse_uuid
 from wallet_app.ledger.group_commit import GroupCommit
-from wallet_app.ledger.posting import Outcome, Receipt
+from wallet_app.ledger.posting import Outcome, Receipt, Unit
 from wallet_app.ledger.rules import Operation, OperationType, Refusal
 
 MAX_KEY_LENGTH = 255
@@ -22,31 +23,57 @@ def ledger() -> GroupCommit:
 
 
 def operation_from(
-    body: dict[str, Any], *, wallet_uuid: UUID, target_uuid: UUID | None = None
+    body: dict[str, Any],
+    *,
+    operation_type: OperationType,
+    wallet_uuid: UUID,
+    target_uuid: UUID | None = None,
 ) -> Operation:
     """The operation that a request asks for, with its headers taken into account."""
     return Operation(
-        operation_type=OperationType[body["operation_type"]],
+        operation_type=operation_type,
         wallet_uuid=wallet_uuid,
         target_uuid=target_uuid,
         amount=body["amount"],
         description=body["description"],
-        reference_id=reference_from(body["reference_id"]),
+        reference_id=reference_from(body["reference_id"], key_from_header()),
         expected_version=expected_version(),
     )
 
 
-def reference_from(body_reference: UUID | None) -> UUID:
-    """The operation's reference: the body's, the header's, or a new one."""
+def unit_from(body: dict[str, Any]) -> Unit:
+    """The operations of a batch; its Idempotency-Key gives each one its own key."""
+    key = key_from_header()
+    operations = []
+    for index, member in enumerate(body["operations"]):
+        transfer = member["operation_type"] == OperationType.TRANSFER
+        operations.append(
+            Operation(
+                operation_type=OperationType[member["operation_type"]],
+                wallet_uuid=member["from_wallet" if transfer else "wallet"],
+                target_uuid=member["to_wallet"] if transfer else None,
+                amount=member["amount"],
+                description=member["description"],
+                reference_id=member["reference_id"]
+                or (uuid5(key, str(index)) if key else uuid7()),
+            )
+        )
+    return Unit(operations, atomic=body["atomic"])
+
+
+def key_from_header() -> UUID | None:
+    """The Idempotency-Key as a reference, or None if there is none."""
     key = request.headers.get("Idempotency-Key")
-    if key is None:
-        # Of version 7: these grow with time, so their index stays warm.
-        return body_reference or uuid7()
-    from_key = key_to_uuid(key)
-    if body_reference is not None and body_reference != from_key:
+    return None if key is None else key_to_uuid(key)
+
+
+def reference_from(in_body: UUID | None, in_header: UUID | None) -> UUID:
+    """The operation's reference: the body's, the header's, or a new one."""
+    if in_body and in_header and in_body != in_header:
         message = "Give reference_id or Idempotency-Key, or the same UUID in both."
         raise InvalidRequest(message, errors={"reference_id": [message]})
-    return from_key
+    # Of version 7: new references grow with time, so their index stays warm.
+    return in_body or in_header or uuid7()
 
 
 def key_to_uuid(key: str) -> UUID:
@@ -75,9 +102,21 @@ def expected_version() -> int | None:
 def receipt_of(outcome: Outcome) -> Receipt:
     """The receipt, or the refusal raised as the error that it names."""
     if isinstance(outcome, Refusal):
-        raise BY_CODE[outcome.code](outcome.detail, **outcome.facts)
+        raise error_of(outcome)
     return outcome
 
 
-def replay_header(receipt: Receipt) -> dict[str, str]:
-    return {"Idempotent-Replayed": "true"} if receipt.replayed else {}
+def raise_whole_refusal(unit: Unit, outcomes: Sequence[Outcome]) -> None:
+    """Raise what refuses the whole unit: one member of an atomic one, or no answer."""
+    last = outcomes[-1]
+    if not isinstance(last, Refusal):
+        return
+    if unit.atomic:
+        raise error_of(last, index=len(outcomes) - 1)
+    if all(isinstance(one, Refusal) and one.code == "try_again" for one in outcomes):
+        raise error_of(last)
+
+
+def error_of(refusal: Refusal, **facts: Any) -> WalletError:
+    members: dict[str, Any] = {**refusal.facts, **facts}
+    return BY_CODE[refusal.code](refusal.detail, **members)

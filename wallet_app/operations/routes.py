@@ -3,24 +3,47 @@
 from typing import Any
 from uuid import UUID
 
-from wallet_app.balances.schemas import TransactionDetails
+from wallet_app.database import reading
 from wallet_app.errors import (
     BalanceLimitExceeded,
+    CurrencyMismatch,
     IdempotencyKeyReused,
     InsufficientFunds,
     InvalidAmount,
+    InvalidRequest,
+    OperationNotFound,
     PreconditionFailed,
+    SameWallet,
+    Unavailable,
     WalletNotActive,
     WalletNotFound,
 )
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
+from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
+from wallet_app.ledger import posting
+from wallet_app.ledger.rules import OperationType
+from wallet_app.operations.answers import (
+    batch_answer,
+    operation_answer,
+    replay_header,
+    transfer_answer,
+)
 from wallet_app.operations.requests import (
     ledger,
     operation_from,
+    raise_whole_refusal,
     receipt_of,
-    replay_header,
+    unit_from,
 )
-from wallet_app.operations.schemas import NewOperation
+from wallet_app.operations.schemas import (
+    OTHER_UUID,
+    BatchDetails,
+    NewBatch,
+    NewOperation,
+    NewTransfer,
+    OperationDetails,
+    TransferDetails,
+)
 
 blp = WalletBlueprint(
     "operations",
@@ -57,6 +80,18 @@ IF_MATCH_PARAMETER = {
     "description": "Refuses the operation if the wallet's ETag is another",
     "schema": {"type": "string"},
 }
+BATCH_EXAMPLE = {
+    "operations": [
+        {"operation_type": "DEPOSIT", "wallet": DEMO_UUID, "amount": "100.00"},
+        {
+            "operation_type": "TRANSFER",
+            "from_wallet": DEMO_UUID,
+            "to_wallet": OTHER_UUID,
+            "amount": "25.00",
+        },
+    ],
+    "atomic": True,
+}
 
 
 @blp.route("/wallets/<uuid:uuid>/operation", methods=["POST"])
@@ -71,6 +106,65 @@ def post_operation(body: dict[str, Any], uuid: UUID) -> Any:
     `reference_id` or `Idempotency-Key` again after a lost answer: it is never applied
     twice.
     """
-    operation = operation_from(body, wallet_uuid=uuid)
+    operation = operation_from(
+        body, operation_type=OperationType[body["operation_type"]], wallet_uuid=uuid
+    )
     receipt = receipt_of(ledger().submit(operation))
     return receipt.entries[0], 200, replay_header(receipt)
+
+
+@blp.route("/transfers", methods=["POST"])
+@blp.arguments(
+    NewTransfer,
+    example={"from_wallet": DEMO_UUID, "to_wallet": OTHER_UUID, "amount": "25.00"},
+)
+@blp.doc(parameters=[KEY_PARAMETER, IF_MATCH_PARAMETER])
+@blp.problems(*MONEY_PROBLEMS, CurrencyMismatch, SameWallet)
+@blp.response(200, TransferDetails, headers=REPLAYED)
+def post_transfer(body: dict[str, Any]) -> Any:
+    """Transfer between two wallets of one currency
+
+    Both wallets change, or neither does. `If-Match` speaks of `from_wallet`.
+    """
+    operation = operation_from(
+        body,
+        operation_type=OperationType.TRANSFER,
+        wallet_uuid=body["from_wallet"],
+        target_uuid=body["to_wallet"],
+    )
+    receipt = receipt_of(ledger().submit(operation))
+    return transfer_answer(receipt), 200, replay_header(receipt)
+
+
+@blp.route("/operations/batch", methods=["POST"])
+@blp.arguments(NewBatch, example=BATCH_EXAMPLE)
+@blp.doc(parameters=[KEY_PARAMETER])
+@blp.problems(*MONEY_PROBLEMS, CurrencyMismatch, SameWallet)
+@blp.response(200, BatchDetails)
+def post_batch(body: dict[str, Any]) -> Any:
+    """Post up to 1,000 operations
+
+    Each member has an outcome of its own. With `"atomic": true` the first refusal is
+    the answer, with its `index`, and nothing is applied. An `Idempotency-Key` makes
+    the whole batch safe to send again.
+    """
+    unit = unit_from(body)
+    outcomes = ledger().submit_unit(unit)
+    raise_whole_refusal(unit, outcomes)
+    return batch_answer(unit.operations, outcomes)
+
+
+@blp.route("/operations/<uuid:reference_id>")
+@blp.problems(OperationNotFound, InvalidRequest, Unavailable)
+@blp.response(200, OperationDetails)
+def get_operation(reference_id: UUID) -> Any:
+    """Look an operation up by its reference
+
+    404: it has not been applied. After a 503 it may yet be, for as long as the
+    service's deadline for a request.
+    """
+    with reading() as connection:
+        receipt = posting.receipts(connection, [reference_id]).get(reference_id)
+    if receipt is None:
+        raise OperationNotFound(f"No operation has the reference {reference_id}.")
+    return operation_answer(receipt)

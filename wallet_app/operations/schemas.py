@@ -6,9 +6,12 @@ import marshmallow as ma
 from marshmallow.validate import Length, OneOf
 
 from wallet_app.http.fields import Amount, Text, Uuid
+from wallet_app.http.schemas import DEMO_UUID, LeanSchema, TransactionDetails
 from wallet_app.ledger.rules import OperationType
 
 MAX_DESCRIPTION = 1000
+MAX_BATCH = 1000
+OTHER_UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
 class MoneyMove(ma.Schema):
@@ -32,6 +35,14 @@ class MoneyMove(ma.Schema):
     )
 
 
+def accept_camel_case(data: dict[str, Any]) -> dict[str, Any]:
+    """`operationType` is a synonym of `operation_type`."""
+    if "operationType" not in data or "operation_type" in data:
+        return data
+    rest = dict(data)
+    return {"operation_type": rest.pop("operationType"), **rest}
+
+
 class NewOperation(MoneyMove):
     """A deposit or a withdrawal. `operationType` is a synonym of `operation_type`."""
 
@@ -42,8 +53,99 @@ class NewOperation(MoneyMove):
 
     @ma.pre_load
     def accept_synonym(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        if "operationType" not in data or "operation_type" in data:
-            return data
-        data = dict(data)
-        data["operation_type"] = data.pop("operationType")
-        return data
+        return accept_camel_case(data)
+
+
+class NewTransfer(MoneyMove):
+    """Money from one wallet to another of the same currency."""
+
+    from_wallet = Uuid(required=True, metadata={"example": DEMO_UUID})
+    to_wallet = Uuid(required=True, metadata={"example": OTHER_UUID})
+
+
+class BatchMember(MoneyMove):
+    """A deposit or withdrawal of `wallet`, or a transfer between two wallets."""
+
+    operation_type = ma.fields.String(
+        required=True, validate=OneOf(list(OperationType))
+    )
+    wallet = Uuid(metadata={"description": "For DEPOSIT and WITHDRAW"})
+    from_wallet = Uuid(metadata={"description": "For TRANSFER"})
+    to_wallet = Uuid(metadata={"description": "For TRANSFER"})
+
+    @ma.pre_load
+    def accept_synonym(self, data: Any, **_: Any) -> Any:
+        return accept_camel_case(data) if isinstance(data, dict) else data
+
+    @ma.validates_schema(skip_on_field_errors=True)
+    def check_wallets(self, data: dict[str, Any], **_: Any) -> None:
+        transfer = data["operation_type"] == OperationType.TRANSFER
+        wanted = {"from_wallet", "to_wallet"} if transfer else {"wallet"}
+        given = data.keys() & {"wallet", "from_wallet", "to_wallet"}
+        errors = {name: ["Missing data for required field."] for name in wanted - given}
+        errors |= {
+            name: [f"Not for a {data['operation_type']}."] for name in given - wanted
+        }
+        if errors:
+            raise ma.ValidationError(errors)
+
+
+class NewBatch(ma.Schema):
+    """Up to 1,000 operations: each on its own, or all or none of them."""
+
+    operations = ma.fields.List(
+        ma.fields.Nested(BatchMember),
+        required=True,
+        validate=Length(min=1, max=MAX_BATCH),
+    )
+    atomic = ma.fields.Boolean(
+        load_default=False,
+        truthy={True},
+        falsy={False},
+        metadata={"description": "true: if one is refused, none is applied"},
+    )
+
+
+class TransferDetails(LeanSchema):
+    """A transfer's two transactions."""
+
+    reference_id = Uuid()
+    amount = Amount(metadata={"example": "25.00"})
+    currency = ma.fields.String(metadata={"example": "USD"})
+    outgoing = ma.fields.Nested(
+        TransactionDetails, metadata={"description": "In `from_wallet`"}
+    )
+    incoming = ma.fields.Nested(
+        TransactionDetails, metadata={"description": "In `to_wallet`"}
+    )
+
+
+class OperationDetails(ma.Schema):
+    """What became of an operation: its one transaction, or a transfer's two."""
+
+    reference_id = Uuid()
+    operation_type = ma.fields.String(validate=OneOf(list(OperationType)))
+    transactions = ma.fields.List(ma.fields.Nested(TransactionDetails))
+
+
+class BatchOutcome(ma.Schema):
+    """What became of one member of a batch."""
+
+    index = ma.fields.Integer(metadata={"description": "Its place, from 0"})
+    status = ma.fields.Integer(
+        metadata={"description": "As a request of its own would be answered"}
+    )
+    code = ma.fields.String(
+        metadata={"description": "`ok`, `replayed`, or the error's code"}
+    )
+    reference_id = Uuid()
+    detail = ma.fields.String(metadata={"description": "What is wrong, if anything"})
+    transactions = ma.fields.List(ma.fields.Nested(TransactionDetails))
+
+
+class BatchDetails(ma.Schema):
+    """The members' outcomes, in their order."""
+
+    applied = ma.fields.Integer(metadata={"description": "How many moved money"})
+    refused = ma.fields.Integer()
+    outcomes = ma.fields.List(ma.fields.Nested(BatchOutcome))

@@ -1,4 +1,4 @@
-"""The tables of Celery's broker when that is PostgreSQL: kombu never deletes a message."""
+"""The broker's tables in PostgreSQL, where kombu never deletes a message."""
 
 from sqlalchemy import text
 
@@ -15,6 +15,6 @@ PRUNE = text(
 
 def prune() -> int:
     """Delete delivered messages, a bounded number; return how many."""
-    with transaction() as session:
-        result = session.execute(PRUNE, {"rows": ROWS_A_STATEMENT})
-        return result.rowcount  # type: ignore[attr-defined,no-any-return]
+    with transaction() as connection:
+        result = connection.execute(PRUNE, {"rows": ROWS_A_STATEMENT})
+        return result.rowcount

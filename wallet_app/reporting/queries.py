@@ -1,44 +1,58 @@
-"""Reads of the reports: rollup and tail in one statement, so always exact."""
+"""A wallet's statistics: rollup and tail in one statement, so always exact."""
 
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, func, select, true, union_all
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    Uuid,
+    bindparam,
+    func,
+    select,
+    true,
+    union_all,
+)
 
 from wallet_app.errors import WalletNotFound
-from wallet_app.ledger.models import Transaction, Wallet
+from wallet_app.ledger.models import Wallet
+from wallet_app.ledger.sql import TRANSACTIONS, WALLETS
 from wallet_app.reporting.models import WalletRollup, WalletTotal
+
+ROLLUPS = WalletRollup.__table__.c
+TOTALS = WalletTotal.__table__.c
+LAST_SEQ = func.coalesce(ROLLUPS.last_seq, 0)
 
 
 def statistics_statement() -> Select[Any]:
     """A row per operation type of one wallet; one row with NULLs if it has none."""
-    last_seq = func.coalesce(WalletRollup.last_seq, 0)
     counted = select(
-        WalletTotal.operation_type,
-        WalletTotal.count,
-        WalletTotal.total,
-        WalletTotal.smallest,
-        WalletTotal.largest,
-        WalletTotal.first_at,
-        WalletTotal.last_at,
-    ).where(WalletTotal.wallet_id == Wallet.id)
+        TOTALS.operation_type,
+        TOTALS["count"],
+        TOTALS.total,
+        TOTALS.smallest,
+        TOTALS.largest,
+        TOTALS.first_at,
+        TOTALS.last_at,
+    ).where(TOTALS.wallet_id == WALLETS.id)
     tail = (
         select(
-            Transaction.operation_type,
+            TRANSACTIONS.operation_type,
             func.count(),
-            func.sum(Transaction.amount),
-            func.min(Transaction.amount),
-            func.max(Transaction.amount),
-            func.min(Transaction.created_at),
-            func.max(Transaction.created_at),
+            func.sum(TRANSACTIONS.amount),
+            func.min(TRANSACTIONS.amount),
+            func.max(TRANSACTIONS.amount),
+            func.min(TRANSACTIONS.created_at),
+            func.max(TRANSACTIONS.created_at),
         )
-        .where(Transaction.wallet_id == Wallet.id, Transaction.seq > last_seq)
-        .group_by(Transaction.operation_type)
+        .where(TRANSACTIONS.wallet_id == WALLETS.id, TRANSACTIONS.seq > LAST_SEQ)
+        .group_by(TRANSACTIONS.operation_type)
     )
+    wallets, rollups = Wallet.__table__, WalletRollup.__table__
     parts = union_all(
-        counted.correlate(Wallet), tail.correlate(Wallet, WalletRollup)
+        counted.correlate(wallets), tail.correlate(wallets, rollups)
     ).subquery("part")
     by_type = (
         select(
@@ -55,23 +69,36 @@ def statistics_statement() -> Select[Any]:
     )
     return (
         select(
-            Wallet.uuid,
-            Wallet.currency,
-            Wallet.version,
-            last_seq.label("last_seq"),
+            WALLETS.uuid,
+            WALLETS.currency,
+            WALLETS.version,
+            LAST_SEQ.label("last_seq"),
             *by_type.c,
         )
-        .outerjoin(WalletRollup, WalletRollup.wallet_id == Wallet.id)
+        .select_from(wallets)
+        .outerjoin(rollups, ROLLUPS.wallet_id == WALLETS.id)
         .outerjoin(by_type, true())
+        .where(WALLETS.uuid == bindparam("uuid", type_=Uuid))
     )
 
 
 STATISTICS = statistics_statement()
+WALLET = select(WALLETS.id, WALLETS.uuid, WALLETS.currency, WALLETS.version).where(
+    WALLETS.uuid == bindparam("uuid", type_=Uuid)
+)
 
 
-def wallet_statistics(session: Session, uuid: UUID) -> Sequence[Row[Any]]:
+def find_wallet(connection: Connection, uuid: UUID) -> Row[Any]:
+    """The wallet's id, uuid, currency and version; raises WalletNotFound."""
+    row = connection.execute(WALLET, {"uuid": uuid}).one_or_none()
+    if row is None:
+        raise WalletNotFound(f"There is no wallet {uuid}.")
+    return row
+
+
+def wallet_statistics(connection: Connection, uuid: UUID) -> Sequence[Row[Any]]:
     """The rows of `statistics_statement` for a wallet; raises WalletNotFound."""
-    rows = session.execute(STATISTICS.where(Wallet.uuid == uuid)).all()
+    rows = connection.execute(STATISTICS, {"uuid": uuid}).all()
     if not rows:
         raise WalletNotFound(f"There is no wallet {uuid}.")
     return rows

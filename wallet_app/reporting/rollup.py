@@ -1,104 +1,32 @@
-"""Counts new transactions into the rollups, many wallets a statement."""
+"""Counts new transactions into the rollups, a bounded batch of wallets at a time."""
 
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    bindparam,
-    func,
-    select,
-    update,
-)
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, text
 
 from wallet_app.database import reading, transaction
-from wallet_app.ledger.models import Transaction, Wallet
-from wallet_app.ledger.sql import unnested
-from wallet_app.reporting.models import WalletRollup, WalletTotal
-
-# Together they keep every statement far below a second.
-WALLETS_A_BATCH = 500
-ROWS_A_BATCH = 20_000
-
-IDS = bindparam("wallet_ids", type_=ARRAY(BigInteger))
-SPANS = unnested(
-    "span",
-    {"wallet_id": BigInteger, "from_seq": BigInteger, "to_seq": BigInteger},
+from wallet_app.reporting.rollup_sql import (
+    ADD_MISSING,
+    BEHIND,
+    COUNT_SPANS,
+    LOCK,
+    MARK,
+    ROWS_A_BATCH,
+    VERSIONS,
+    WALLETS_A_BATCH,
+    WINDOW_END,
 )
 
-BEHIND = (
-    select(Wallet.id, Wallet.version - func.coalesce(WalletRollup.last_seq, 0))
-    .outerjoin(WalletRollup, WalletRollup.wallet_id == Wallet.id)
-    .where(
-        Wallet.id > bindparam("after_id"),
-        Wallet.version > func.coalesce(WalletRollup.last_seq, 0),
-    )
-    .order_by(Wallet.id)
-    .limit(WALLETS_A_BATCH)
-)
-ADD_MISSING = (
-    insert(WalletRollup.__table__)
-    .from_select(["wallet_id"], select(func.unnest(IDS)))
-    .on_conflict_do_nothing()
-)
-LOCK = (
-    select(WalletRollup.wallet_id, WalletRollup.last_seq)
-    .where(WalletRollup.wallet_id == func.any(IDS))
-    .order_by(WalletRollup.wallet_id)
-    .with_for_update()
-)
-VERSIONS = select(Wallet.id, Wallet.version).where(Wallet.id == func.any(IDS))
+# Half of the time at most: the machine's first duty is to money requests.
+PAUSE_RATIO = 1.0
+MAX_PAUSE_S = 1.0
+MAX_RUN_S = 120.0
+# The service's daily rows are shared by all batches, which are short.
+LOCK_TIMEOUT_MS = 5000
 
-FRESH = (
-    select(
-        Transaction.wallet_id,
-        Transaction.operation_type,
-        func.count(),
-        func.sum(Transaction.amount),
-        func.min(Transaction.amount),
-        func.max(Transaction.amount),
-        func.min(Transaction.created_at),
-        func.max(Transaction.created_at),
-    )
-    .join(
-        SPANS,
-        (Transaction.wallet_id == SPANS.c.wallet_id)
-        & (Transaction.seq > SPANS.c.from_seq)
-        & (Transaction.seq <= SPANS.c.to_seq),
-    )
-    .group_by(Transaction.wallet_id, Transaction.operation_type)
-)
-ADD_TOTALS = insert(WalletTotal.__table__).from_select(
-    [
-        "wallet_id",
-        "operation_type",
-        "count",
-        "total",
-        "smallest",
-        "largest",
-        "first_at",
-        "last_at",
-    ],
-    FRESH,
-)
-ADD_TOTALS = ADD_TOTALS.on_conflict_do_update(
-    index_elements=["wallet_id", "operation_type"],
-    set_={
-        "count": WalletTotal.count + ADD_TOTALS.excluded.count,
-        "total": WalletTotal.total + ADD_TOTALS.excluded.total,
-        "smallest": func.least(WalletTotal.smallest, ADD_TOTALS.excluded.smallest),
-        "largest": func.greatest(WalletTotal.largest, ADD_TOTALS.excluded.largest),
-        "first_at": func.least(WalletTotal.first_at, ADD_TOTALS.excluded.first_at),
-        "last_at": func.greatest(WalletTotal.last_at, ADD_TOTALS.excluded.last_at),
-    },
-)
-MARK = (
-    update(WalletRollup.__table__)
-    .where(WalletRollup.wallet_id == SPANS.c.wallet_id)
-    .values(last_seq=SPANS.c.to_seq, updated_at=func.now())
-)
+Span = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -110,16 +38,51 @@ class Progress:
     next_after_id: int | None
 
 
+def roll_up() -> int:
+    """Count all new transactions, without a pause; return how many there were."""
+    return sum(progress.transactions for progress in batches(pause_ratio=0))
+
+
+def roll_up_for(seconds: float, after_id: int = 0) -> int | None:
+    """Count for some time, with pauses; return where to go on, or None at the end."""
+    deadline = time.monotonic() + seconds
+    for progress in batches(after_id):
+        if time.monotonic() > deadline:
+            return progress.next_after_id
+    return None
+
+
+def batches(
+    start_after_id: int = 0, *, pause_ratio: float = PAUSE_RATIO
+) -> Iterator[Progress]:
+    """Count batch after batch, once through the wallets with ids above a start.
+
+    Rests `pause_ratio` times as long as each batch took.
+    """
+    after_id: int | None = start_after_id
+    while after_id is not None:
+        started = time.monotonic()
+        progress = roll_up_batch(after_id)
+        yield progress
+        after_id = progress.next_after_id
+        took_s = time.monotonic() - started
+        time.sleep(min(took_s * pause_ratio, MAX_PAUSE_S))
+
+
 def roll_up_batch(after_id: int = 0) -> Progress:
     """Count a bounded number of new transactions, of wallets with ids above `after_id`.
 
     Safe at any time, from any number of processes, and if killed in the middle: the
-    rollup's row lock serialises them, and its last_seq moves with the totals.
+    rollups' row locks serialise them, and last_seq moves with the totals.
     """
-    with reading() as session:
-        behind = session.execute(BEHIND, {"after_id": after_id}).all()
+    with reading() as connection:
+        last_id = connection.scalar(WINDOW_END, {"after_id": after_id})
+        if last_id is None:
+            return Progress(0, 0, None)
+        window = {"after_id": after_id, "last_id": last_id}
+        behind = connection.execute(BEHIND, window).all()
     if not behind:
-        return Progress(0, 0, None)
+        return Progress(0, 0, last_id)
     wallet_ids: list[int] = []
     rows = 0
     for wallet_id, missing in behind:
@@ -127,44 +90,44 @@ def roll_up_batch(after_id: int = 0) -> Progress:
         rows += missing
         if rows >= ROWS_A_BATCH:
             break
-    with transaction() as session:
-        counted = count_new(session, wallet_ids)
-    # A long history takes several batches: come back to its wallet until it is done.
-    again = wallet_ids[-1] - 1 if rows > ROWS_A_BATCH else wallet_ids[-1]
-    return Progress(counted, len(wallet_ids), again)
+    with transaction() as connection:
+        connection.execute(ADD_MISSING, {"wallet_ids": wallet_ids})
+    with transaction() as connection:
+        counted = count_new(connection, wallet_ids)
+    if rows > ROWS_A_BATCH and counted:
+        # A long history takes several batches: come back to its wallet.
+        return Progress(counted, len(wallet_ids), wallet_ids[-1] - 1)
+    whole_window = len(wallet_ids) == len(behind) < WALLETS_A_BATCH
+    return Progress(
+        counted, len(wallet_ids), last_id if whole_window else wallet_ids[-1]
+    )
 
 
-def count_new(session: Session, wallet_ids: list[int]) -> int:
+def count_new(connection: Connection, wallet_ids: list[int]) -> int:
     """Count the wallets' new transactions in the caller's transaction."""
+    # A lost rollup is counted again, so nobody waits for the disk.
+    connection.execute(text("SET LOCAL synchronous_commit = off"))
+    connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS:d}"))
     ids = {"wallet_ids": wallet_ids}
-    session.execute(ADD_MISSING, ids)
-    done = {row.wallet_id: row.last_seq for row in session.execute(LOCK, ids)}
+    done = {row.wallet_id: row.last_seq for row in connection.execute(LOCK, ids)}
     # Only now: this statement's snapshot is younger than the locks.
     spans = [
         (row.id, done[row.id], min(row.version, done[row.id] + ROWS_A_BATCH))
-        for row in session.execute(VERSIONS, ids)
-        if row.version > done[row.id]
+        for row in connection.execute(VERSIONS, ids)
+        if row.id in done and row.version > done[row.id]
     ]
     if not spans:
         return 0
-    arrays = dict(
-        zip(
-            ("span_wallet_id", "span_from_seq", "span_to_seq"),
-            map(list, zip(*spans, strict=True)),
-            strict=True,
-        )
-    )
-    session.execute(ADD_TOTALS, arrays)
-    session.execute(MARK, arrays)
+    connection.execute(COUNT_SPANS, span_arrays(spans))
+    connection.execute(MARK, span_arrays(spans))
     return sum(to_seq - from_seq for _, from_seq, to_seq in spans)
 
 
-def roll_up() -> int:
-    """Count all new transactions, batch by batch; return how many there were."""
-    total = 0
-    after_id: int | None = 0
-    while after_id is not None:
-        progress = roll_up_batch(after_id)
-        total += progress.transactions
-        after_id = progress.next_after_id
-    return total
+def span_arrays(spans: list[Span]) -> dict[str, list[int]]:
+    """(wallet_id, from_seq, to_seq) as one array a column, for rollup_sql.SPANS."""
+    wallet_ids, from_seqs, to_seqs = map(list, zip(*spans, strict=True))
+    return {
+        "span_wallet_id": wallet_ids,
+        "span_from_seq": from_seqs,
+        "span_to_seq": to_seqs,
+    }

@@ -1,17 +1,33 @@
-"""Reports over HTTP."""
+"""Statistics and summaries over HTTP."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from wallet_app.database import reading
 from wallet_app.errors import InvalidRequest, Unavailable, WalletNotFound
 from wallet_app.http.api import WalletBlueprint
-from wallet_app.reporting import queries, statistics
-from wallet_app.reporting.schemas import WalletStatistics
+from wallet_app.reporting import (
+    queries,
+    service_statistics,
+    statistics,
+    summaries,
+)
+from wallet_app.reporting.schemas import (
+    DayRange,
+    ServiceStatistics,
+    Summaries,
+    SummaryQuery,
+    WalletStatistics,
+)
 
 blp = WalletBlueprint(
-    "reporting", __name__, url_prefix="/api/v1", description="Statistics"
+    "reporting", __name__, url_prefix="/api/v1", description="Statistics and summaries"
 )
+UTC_ZONE = ZoneInfo("UTC")
+DAYS_OF = {"day": 1, "week": 7, "month": 30}
+DEFAULT_PERIODS = 30
 
 
 @blp.route("/wallets/<uuid:uuid>/statistics")
@@ -22,5 +38,51 @@ def get_statistics(uuid: UUID) -> Any:
 
     Exact at every moment: what was counted in the background plus what came since.
     """
-    with reading() as session:
-        return statistics.summarize(queries.wallet_statistics(session, uuid))
+    with reading() as connection:
+        return statistics.summarize(queries.wallet_statistics(connection, uuid))
+
+
+@blp.route("/wallets/<uuid:uuid>/summaries")
+@blp.arguments(SummaryQuery, location="query")
+@blp.problems(WalletNotFound, InvalidRequest, Unavailable)
+@blp.response(200, Summaries)
+def list_summaries(query: dict[str, Any], uuid: UUID) -> Any:
+    """Summarize a wallet's history by day, week or month
+
+    Each period opens with the balance that the one before it closed with. Without
+    `from` and `to`: about the last thirty periods.
+    """
+    zone, granularity = query["tz"], query["granularity"]
+    first, last = DayRange.days(query, zone)
+    last = last or summaries.today(zone)
+    first = first or last - timedelta(DAYS_OF[granularity] * (DEFAULT_PERIODS - 1))
+    found = summaries.periods_asked_for(granularity, first, last, zone)
+    with reading() as connection:
+        wallet = queries.find_wallet(connection, uuid)
+        rows = summaries.read_summaries(connection, wallet, found, zone)
+    return {
+        "uuid": wallet.uuid,
+        "currency": wallet.currency,
+        "granularity": granularity,
+        "tz": zone.key,
+        "data": rows,
+    }
+
+
+@blp.route("/statistics")
+@blp.arguments(DayRange, location="query")
+@blp.problems(InvalidRequest, Unavailable)
+@blp.response(200, ServiceStatistics)
+def get_service_statistics(query: dict[str, Any]) -> Any:
+    """Read the statistics of the whole service
+
+    By currency and type of all time, and by day for up to a year; without `from` and
+    `to`, the last thirty days. Days are UTC days.
+    """
+    first, last = DayRange.days(query, UTC_ZONE)
+    last = last or summaries.today(UTC_ZONE)
+    first = first or last - timedelta(service_statistics.DEFAULT_DAYS - 1)
+    with service_statistics.snapshot() as connection:
+        return service_statistics.read_service_statistics(
+            connection, first_day=first, last_day=last
+        )

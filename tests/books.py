@@ -1,0 +1,66 @@
+"""What must be true of the tables at every moment, whatever has happened."""
+
+from sqlalchemy import text
+
+from wallet_app.database import reading
+
+WALLETS_THAT_DIFFER_FROM_THEIR_HISTORY = """
+    SELECT wallets.uuid, balance, version, history.*
+    FROM wallets
+    LEFT JOIN (
+        SELECT wallet_id, count(*) AS count, max(seq) AS last_seq,
+               sum(balance_after - balance_before) AS total,
+               max(created_at) AS last_at
+        FROM transactions GROUP BY wallet_id
+    ) AS history ON history.wallet_id = wallets.id
+    WHERE version <> coalesce(history.count, 0)
+       OR version <> coalesce(history.last_seq, 0)
+       OR balance <> coalesce(history.total, 0)
+       OR updated_at < history.last_at
+"""
+STEPS_THAT_DO_NOT_CHAIN = """
+    SELECT * FROM (
+        SELECT *,
+               row_number() OVER steps AS place,
+               lag(balance_after, 1, 0.0) OVER steps AS left_by_previous,
+               lag(created_at) OVER steps AS previous_at
+        FROM transactions WINDOW steps AS (PARTITION BY wallet_id ORDER BY seq)
+    ) AS step
+    WHERE seq <> place
+       OR balance_before <> left_by_previous
+       OR created_at < previous_at
+"""
+TRANSFERS_WITHOUT_TWO_MATCHING_ENTRIES = """
+    SELECT transfer_id FROM transactions WHERE transfer_id IS NOT NULL
+    GROUP BY transfer_id
+    HAVING count(*) <> 2
+        OR count(DISTINCT amount) <> 1
+        OR string_agg(operation_type, ',' ORDER BY operation_type)
+           <> 'TRANSFER_IN,TRANSFER_OUT'
+        OR min(wallet_id) = max(wallet_id)
+        OR min(wallet_id) <> min(counterparty_id)
+        OR max(wallet_id) <> max(counterparty_id)
+        OR sum(balance_after - balance_before) <> 0
+        OR count(reference_id) <> 1
+        OR bool_or(reference_id <> transfer_id)
+"""
+
+
+def check() -> None:
+    """Every wallet is what its gap-free history adds up to."""
+    with reading() as session:
+        for statement in (
+            WALLETS_THAT_DIFFER_FROM_THEIR_HISTORY,
+            STEPS_THAT_DO_NOT_CHAIN,
+            TRANSFERS_WITHOUT_TWO_MATCHING_ENTRIES,
+        ):
+            assert session.execute(text(statement)).all() == []
+
+
+def contents() -> list[tuple[str, ...]]:
+    """A fingerprint of all that is stored about money."""
+    with reading() as session:
+        return [
+            tuple(session.execute(text(f"SELECT {table}::text FROM {table}")).scalars())
+            for table in ("wallets", "transactions")
+        ]

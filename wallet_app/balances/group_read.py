@@ -1,0 +1,52 @@
+"""Concurrent reads of single wallets share one statement."""
+
+from uuid import UUID
+
+from wallet_app.balances import queries
+from wallet_app.database import AnyRow, reading
+from wallet_app.errors import Unavailable, WalletNotFound
+from wallet_app.ledger.gathering import (
+    DeadlineError,
+    Gather,
+    Gathering,
+    InterruptedServiceError,
+    QueueFullError,
+    Ticket,
+)
+
+
+class GroupRead:
+    """Reads wallets for all callers of the process.
+
+    A read takes place after its caller has asked for it, so it sees every operation
+    that had been answered by then.
+    """
+
+    def __init__(self, *, deadline_ms: int) -> None:
+        self.deadline_ms = deadline_ms
+        self.gathering: Gathering[UUID] = Gathering(
+            Gather(queue_length=10_000, batch_size=1000), self.serve
+        )
+
+    def find(self, uuid: UUID) -> AnyRow:
+        """The wallet's row; raises WalletNotFound or Unavailable."""
+        ticket = Ticket(uuid, deadline_ms=self.deadline_ms)
+        try:
+            self.gathering.submit(ticket)
+            row: AnyRow | None = ticket.wait()
+        except (QueueFullError, DeadlineError, InterruptedServiceError):
+            raise Unavailable("Too many reads are waiting.") from None
+        if row is None:
+            raise WalletNotFound(f"There is no wallet {uuid}.")
+        return row
+
+    def serve(self, batch: list[Ticket[UUID]]) -> None:
+        try:
+            with reading() as connection:
+                rows = queries.read_wallets(connection, {t.request for t in batch})
+        except Exception as error:
+            for ticket in batch:
+                ticket.fail(error)
+            return
+        for ticket in batch:
+            ticket.settle(rows.get(ticket.request))

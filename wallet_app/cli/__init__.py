@@ -1,0 +1,37 @@
+"""The command line: `flask wallet ...`."""
+
+from flask import Flask
+
+from wallet_app.cli.demo import demo_command
+from wallet_app.cli.failures import WalletGroup
+from wallet_app.cli.rollup import rollup_command
+from wallet_app.cli.seed import seed_command
+from wallet_app.cli.smoke import smoke_command
+from wallet_app.cli.wallets import (
+    create_command,
+    deposit_command,
+    history_command,
+    show_command,
+    withdraw_command,
+)
+
+wallet = WalletGroup(
+    "wallet",
+    help="Wallets, operations, demo data, and a test of a running service.",
+    commands=[
+        create_command,
+        show_command,
+        history_command,
+        deposit_command,
+        withdraw_command,
+        demo_command,
+        seed_command,
+        rollup_command,
+        smoke_command,
+    ],
+)
+
+
+def init_app(app: Flask) -> None:
+    """Add the commands to the `flask` command."""
+    app.cli.add_command(wallet)

@@ -1,0 +1,224 @@
+"""The steps of the smoke test, in their order; each builds on those before it."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+from wallet_app.cli.http_client import Answer
+from wallet_app.cli.smoke_checks import (
+    Unexpected,
+    Walk,
+    answers,
+    is_replay,
+    loads_locally,
+    refuses,
+    same,
+)
+
+Step = Callable[[Walk], None]
+STEPS: list[tuple[str, Step]] = []
+MAX_PAGES = 10
+
+
+def step(name: str) -> Callable[[Step], Step]:
+    """Add a function to the steps; it raises Unexpected when it fails."""
+
+    def register(function: Step) -> Step:
+        STEPS.append((name, function))
+        return function
+
+    return register
+
+
+@step("the service lives")
+def live(walk: Walk) -> None:
+    answers(walk.api.get("/healthz"), 200, status="ok")
+
+
+@step("it reaches its database")
+def ready(walk: Walk) -> None:
+    answers(walk.api.get("/readyz"), 200, status="ok")
+
+
+@step("it describes itself in OpenAPI 3.1")
+def openapi(walk: Walk) -> None:
+    document = answers(walk.api.get("/openapi.json"), 200)
+    same("version", expected="3.1", got=document["openapi"][:3])
+    path = "/api/v1/wallets/{uuid}/operation"
+    same(f"POST {path}", expected=True, got="post" in document["paths"][path])
+
+
+@step("the pages /docs and /redoc need no internet")
+def docs(walk: Walk) -> None:
+    loads_locally(walk.api, "/docs")
+    loads_locally(walk.api, "/redoc")
+
+
+@step("create a wallet")
+def create(walk: Walk) -> None:
+    answer = walk.api.post("/api/v1/wallets", {"uuid": walk.wallet, "currency": "USD"})
+    empty = {"balance": "0.00", "currency": "USD", "status": "active", "version": 0}
+    answers(answer, 201, uuid=walk.wallet, **empty)
+    same("Location", expected=walk.path, got=answer.headers.get("Location"))
+
+
+@step("create it again: nothing new")
+def create_again(walk: Walk) -> None:
+    answer = walk.api.post("/api/v1/wallets", {"uuid": walk.wallet, "currency": "USD"})
+    answers(answer, 201, uuid=walk.wallet, version=0)
+    is_replay(answer)
+
+
+@step("deposit 1000")
+def deposit(walk: Walk) -> None:
+    answer = walk.operate("DEPOSIT", 1000, reference_id=walk.deposit_reference)
+    answers(
+        answer,
+        200,
+        wallet_uuid=walk.wallet,
+        seq=1,
+        operation_type="DEPOSIT",
+        amount="1000.00",
+        balance_before="0.00",
+        balance_after="1000.00",
+        currency="USD",
+        reference_id=walk.deposit_reference,
+    )
+
+
+@step("withdraw 500 with an Idempotency-Key")
+def withdraw(walk: Walk) -> None:
+    answer = withdraw_with_key(walk)
+    changes = {"balance_before": "1000.00", "balance_after": "500.00"}
+    walk.withdrawal = answers(answer, 200, seq=2, amount="500.00", **changes)
+
+
+@step("withdraw it again: the first answer, and no money moves")
+def replay_key(walk: Walk) -> None:
+    answer = withdraw_with_key(walk)
+    same("body", expected=walk.withdrawal, got=answers(answer, 200))
+    is_replay(answer)
+
+
+def withdraw_with_key(walk: Walk) -> Answer:
+    body = {"operation_type": "WITHDRAW", "amount": "500.00", "description": "smoke"}
+    key = f"smoke {walk.wallet}"
+    return walk.api.post(f"{walk.path}/operation", body, Idempotency_Key=key)
+
+
+@step("deposit again with the same reference_id: no money moves")
+def replay_reference(walk: Walk) -> None:
+    answer = walk.operate("DEPOSIT", 1000, reference_id=walk.deposit_reference)
+    answers(answer, 200, seq=1, balance_after="1000.00")
+    is_replay(answer)
+
+
+@step("the same reference_id for another amount: 422")
+def reuse_reference(walk: Walk) -> None:
+    answer = walk.operate("DEPOSIT", 1001, reference_id=walk.deposit_reference)
+    refuses(answer, 422, "idempotency_key_reused")
+
+
+@step("withdraw a cent too much: 409")
+def overdraw(walk: Walk) -> None:
+    answer = walk.operate("WITHDRAW", "500.01")
+    facts = {"available": "500.00", "short_by": "0.01"}
+    refuses(answer, 409, "insufficient_funds", **facts)
+
+
+@step("deposit 0.1 and 0.2 as JSON numbers: exact")
+def exact(walk: Walk) -> None:
+    answers(walk.operate("DEPOSIT", 0.1), 200, balance_after="500.10")
+    answers(walk.operate("DEPOSIT", 0.2), 200, balance_after="500.30")
+
+
+@step("a tenth of a cent: 422")
+def too_many_digits(walk: Walk) -> None:
+    refuses(walk.operate("DEPOSIT", "0.001"), 422, "invalid_amount")
+
+
+@step("an unknown field: 422")
+def unknown_field(walk: Walk) -> None:
+    refuses(walk.operate("DEPOSIT", 1, amuont=2), 422, "validation_failed")
+
+
+@step("a body that is not JSON: 400")
+def malformed(walk: Walk) -> None:
+    answer = walk.api.call("POST", f"{walk.path}/operation", "{")
+    refuses(answer, 400, "malformed_request")
+
+
+@step("an unknown wallet: 404")
+def unknown_wallet(walk: Walk) -> None:
+    refuses(walk.api.get(f"/api/v1/wallets/{uuid4()}"), 404, "wallet_not_found")
+
+
+@step("the history: pages that chain, balances that add up")
+def history(walk: Walk) -> None:
+    walk.history = read_history(walk, limit=3)
+    seqs = [entry["seq"] for entry in walk.history]
+    same("seqs", expected=[4, 3, 2, 1], got=seqs)
+    balance = Decimal(0)
+    for entry in reversed(walk.history):
+        same("balance", expected=balance, got=Decimal(entry["balance_before"]))
+        incoming = entry["operation_type"] == "DEPOSIT"
+        balance += Decimal(entry["amount"]) * (1 if incoming else -1)
+        same("balance", expected=balance, got=Decimal(entry["balance_after"]))
+
+
+def read_history(walk: Walk, *, limit: int) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = []
+    cursor = ""
+    for _ in range(MAX_PAGES):
+        page = answers(
+            walk.api.get(f"{walk.path}/transactions?limit={limit}{cursor}"), 200
+        )
+        entries += page["data"]
+        if not page["has_more"]:
+            same("next_cursor", expected=None, got=page["next_cursor"])
+            return entries
+        same("rows on a page", expected=limit, got=len(page["data"]))
+        cursor = f"&cursor={page['next_cursor']}"
+    raise Unexpected(f"expected the pages to end, got {MAX_PAGES} of them")
+
+
+@step("the balance is the history's last")
+def balance(walk: Walk) -> None:
+    last = walk.history[0]["balance_after"]
+    same("balance", expected="500.30", got=last)
+    expected = {"uuid": walk.wallet, "balance": last, "currency": "USD"}
+    same(
+        "body",
+        expected=expected,
+        got=answers(walk.api.get(f"{walk.path}/balance"), 200),
+    )
+    answers(walk.api.get(walk.path), 200, balance=last, version=len(walk.history))
+
+
+@step("the statistics agree with the history")
+def statistics(walk: Walk) -> None:
+    count = len(walk.history)
+    members = {"count": count, "as_of_seq": count, "net_flow": "500.30"}
+    body = answers(walk.api.get(f"{walk.path}/statistics"), 200, **members)
+    for by_type in body["operations"]:
+        name = by_type["operation_type"]
+        amounts = [
+            Decimal(entry["amount"])
+            for entry in walk.history
+            if entry["operation_type"] == name
+        ]
+        expected = (
+            len(amounts),
+            str(sum(amounts)),
+            str(min(amounts)),
+            str(max(amounts)),
+        )
+        got = tuple(by_type[key] for key in ("count", "total", "smallest", "largest"))
+        same(f"{name} (count, total, smallest, largest)", expected=expected, got=got)
+    types = {entry["operation_type"] for entry in walk.history}
+    same(
+        "types",
+        expected=types,
+        got={one["operation_type"] for one in body["operations"]},
+    )

@@ -1,0 +1,247 @@
+"""`flask wallet create | show | history | deposit | withdraw`."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import click
+from flask.cli import with_appcontext
+from uuid_utils.compat import uuid7
+
+from wallet_app.balances import queries
+from wallet_app.balances.schemas import (
+    NewWallet,
+    TransactionPage,
+    WalletDetails,
+)
+from wallet_app.cli import output
+from wallet_app.cli.parameters import FieldType, json_option
+from wallet_app.database import reading
+from wallet_app.errors import InvalidRequest
+from wallet_app.http.fields import Amount, Moment, Uuid
+from wallet_app.http.pages import decode_position, page_of
+from wallet_app.http.schemas import TransactionDetails
+from wallet_app.ledger import money, wallets
+from wallet_app.ledger.rules import (
+    INCOMING,
+    Entry,
+    EntryType,
+    Operation,
+    OperationType,
+)
+from wallet_app.operations.requests import ledger, receipt_of
+from wallet_app.operations.schemas import MoneyMove
+
+MAX_ROWS = 1000
+UUID_TYPE = FieldType("uuid", Uuid())
+MOMENT = FieldType("time", Moment())
+
+
+@click.command("create")
+@click.option(
+    "--currency",
+    type=FieldType("currency", NewWallet().fields["currency"]),
+    default="USD",
+    show_default=True,
+    help="ISO 4217 code.",
+)
+@click.option("--uuid", type=UUID_TYPE, help="One of your own makes a retry safe.")
+@json_option
+@with_appcontext
+def create_command(currency: str, uuid: UUID | None, as_json: bool) -> None:
+    """Create a wallet."""
+    uuid, created = wallets.create(currency=currency, uuid=uuid)
+    if not created:
+        click.echo("Replayed: the wallet was there already.", err=True)
+    show_wallet(uuid, as_json=as_json)
+
+
+@click.command("show")
+@click.argument("uuid", type=UUID_TYPE)
+@json_option
+@with_appcontext
+def show_command(uuid: UUID, as_json: bool) -> None:
+    """Show a wallet and its balance."""
+    show_wallet(uuid, as_json=as_json)
+
+
+def show_wallet(uuid: UUID, *, as_json: bool) -> None:
+    with reading() as connection:
+        wallet = queries.find_wallet(connection, uuid)
+    if as_json:
+        output.document(WalletDetails().dump(wallet))
+        return
+    output.pairs(
+        {
+            "uuid": str(wallet.uuid),
+            "balance": with_currency(wallet.balance, wallet.currency),
+            "status": wallet.status,
+            "version": str(wallet.version),
+            "created": in_utc(wallet.created_at),
+            "updated": in_utc(wallet.updated_at),
+        }
+    )
+
+
+@click.command("history")
+@click.argument("uuid", type=UUID_TYPE)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, MAX_ROWS),
+    default=20,
+    show_default=True,
+    help="How many transactions.",
+)
+@click.option(
+    "--type", "entry_type", type=click.Choice(list(EntryType), case_sensitive=False)
+)
+@click.option("--since", type=MOMENT, help="Not before this time (ISO 8601).")
+@click.option("--until", type=MOMENT, help="Before this time (ISO 8601).")
+@click.option(
+    "--order",
+    type=click.Choice(["asc", "desc"]),
+    default="desc",
+    show_default=True,
+    help="desc: newest first.",
+)
+@click.option("--cursor", help="Go on where an earlier page ended.")
+@json_option
+@with_appcontext
+def history_command(
+    *,
+    uuid: UUID,
+    limit: int,
+    entry_type: EntryType | None,
+    since: datetime | None,
+    until: datetime | None,
+    order: str,
+    cursor: str | None,
+    as_json: bool,
+) -> None:
+    """Show a wallet's transactions."""
+    try:
+        after_seq = decode_position(cursor, order)
+    except InvalidRequest:
+        message = f"Give the cursor that a page with --order {order} ended with."
+        raise click.BadParameter(message, param_hint="--cursor") from None
+    given = {"operation_type": entry_type, "since": since, "until": until}
+    with reading() as connection:
+        wallet = queries.find_wallet(connection, uuid)
+        entries = queries.list_entries(
+            connection,
+            wallet.id,
+            limit=limit + 1,
+            order=order,
+            after_seq=after_seq,
+            filters={name: value for name, value in given.items() if value is not None},
+        )
+    page = page_of(entries, limit, lambda entry: (order, entry.seq))
+    if as_json:
+        output.document(TransactionPage().dump(page))
+    else:
+        show_page(page)
+
+
+def show_page(page: dict[str, Any]) -> None:
+    if not page["data"]:
+        output.text("No transactions.")
+        return
+    output.table(
+        ("seq", "time", "type", "amount", "balance", "description"),
+        [row_of(entry) for entry in page["data"]],
+        right=("seq", "amount", "balance"),
+    )
+    if page["has_more"]:
+        output.text(f"There are more: --cursor {page['next_cursor']}")
+
+
+def row_of(entry: Entry) -> tuple[str, ...]:
+    sign = "+" if entry.entry_type in INCOMING else "-"
+    return (
+        str(entry.seq),
+        in_utc(entry.created_at),
+        entry.entry_type,
+        sign + money.to_text(entry.amount, entry.currency),
+        money.to_text(entry.balance_after, entry.currency),
+        entry.description or "",
+    )
+
+
+def moves_money(function: Callable[..., None]) -> Callable[..., None]:
+    """The arguments and options of a command that moves money."""
+    fields = MoneyMove().fields
+    for decorate in (
+        with_appcontext,
+        json_option,
+        click.option(
+            "--reference-id",
+            type=UUID_TYPE,
+            help="Makes a retry safe; one for each operation.",
+        ),
+        click.option("--description", type=FieldType("text", fields["description"])),
+        click.argument("amount", type=FieldType("amount", Amount())),
+        click.argument("uuid", type=UUID_TYPE),
+    ):
+        function = decorate(function)
+    return function
+
+
+@click.command("deposit")
+@moves_money
+def deposit_command(**options: Any) -> None:
+    """Put money into a wallet."""
+    move(OperationType.DEPOSIT, **options)
+
+
+@click.command("withdraw")
+@moves_money
+def withdraw_command(**options: Any) -> None:
+    """Take money out of a wallet."""
+    move(OperationType.WITHDRAW, **options)
+
+
+def move(
+    operation_type: OperationType,
+    *,
+    uuid: UUID,
+    amount: Decimal,
+    description: str | None,
+    reference_id: UUID | None,
+    as_json: bool,
+) -> None:
+    """Post one operation the way the API does, and print its transaction."""
+    operation = Operation(
+        operation_type=operation_type,
+        wallet_uuid=uuid,
+        amount=amount,
+        description=description,
+        reference_id=reference_id or uuid7(),
+    )
+    receipt = receipt_of(ledger().submit(operation))
+    entry = receipt.entries[0]
+    if receipt.replayed:
+        click.echo("Replayed: an earlier call with this reference did it.", err=True)
+    if as_json:
+        output.document(TransactionDetails().dump(entry))
+        return
+    output.pairs(
+        {
+            "wallet": str(entry.wallet_uuid),
+            "type": entry.entry_type,
+            "amount": with_currency(entry.amount, entry.currency),
+            "balance": with_currency(entry.balance_after, entry.currency),
+            "seq": str(entry.seq),
+            "reference": str(entry.reference_id),
+            "time": in_utc(entry.created_at),
+        }
+    )
+
+
+def with_currency(amount: Decimal, currency: str) -> str:
+    return f"{money.to_text(amount, currency)} {currency}"
+
+
+def in_utc(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"

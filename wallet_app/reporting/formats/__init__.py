@@ -1,0 +1,1 @@
+"""A statement's content as a file: the same content always gives the same bytes."""
