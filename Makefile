@@ -3,12 +3,17 @@
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
+BENCH_SECONDS ?= 3
+BENCH_ROUNDS ?= 3
 BIN := .venv/bin
 FLASK := $(BIN)/flask --app wsgi
+BENCH := $(BIN)/python -m benchmarks
+BENCH_OPTIONS = --seconds $(BENCH_SECONDS) --rounds $(BENCH_ROUNDS) $(BENCH_ARGS)
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock"
 
 .PHONY: help setup run test lint format migrate check-migrations lock clean
+.PHONY: bench bench-quick bench-clients bench-threads bench-large
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' \
@@ -45,6 +50,21 @@ check-migrations: setup ## Migrate up, down and up again on a throw-away databas
 	export WALLET_INSTANCE_DIR="$$instance" WALLET_DATABASE_URL=; \
 	set -x; $(FLASK) db upgrade; $(FLASK) db check; \
 	$(FLASK) db downgrade base; $(FLASK) db upgrade; $(FLASK) db check
+
+bench: setup ## Measure the service beside its yardsticks (BENCH_SECONDS=3)
+	$(BENCH) loads $(BENCH_OPTIONS)
+
+bench-quick: setup ## The same, one second each: shows that it works
+	$(BENCH) loads --quick $(BENCH_ARGS)
+
+bench-clients: setup ## Throughput against the number of clients, with a plot
+	$(BENCH) clients $(BENCH_OPTIONS)
+
+bench-threads: setup ## Throughput against workers and threads
+	$(BENCH) threads $(BENCH_OPTIONS)
+
+bench-large: setup ## Throughput with ten million transactions in the table
+	$(BENCH) large $(BENCH_OPTIONS)
 
 lock: setup ## Renew the lock files (LOCK_FLAGS=--upgrade takes newer versions)
 	$(UV_COMPILE) $(LOCK_FLAGS) --output-file requirements.lock setup.cfg

@@ -1,5 +1,12 @@
 """The WSGI application: `gunicorn wsgi:app`, `flask --app wsgi`."""
 
-from wallet_app import create_app
+import sys
 
-app = create_app()
+from wallet_app import create_app
+from wallet_app.config import ConfigurationError
+from wallet_app.embedded import EmbeddedDatabaseError
+
+try:
+    app = create_app()
+except (ConfigurationError, EmbeddedDatabaseError) as error:
+    sys.exit(f"{error}")

@@ -48,7 +48,7 @@ def add_transactions(
     start: datetime = START,
     step: timedelta = timedelta(minutes=1),
 ) -> None:
-    """`count` more transactions in each wallet, `step` apart; seq n is at start + n steps."""
+    """`count` more transactions in each wallet; seq n is at start + n steps."""
     values = {"uuids": uuids, "count": count, "start": start, "step": step}
     with transaction() as connection:
         connection.execute(text("SET LOCAL statement_timeout = 0"))

@@ -1,5 +1,6 @@
 """A test client that takes no answer that /openapi.json does not describe."""
 
+import json
 import re
 from typing import Any
 
@@ -17,7 +18,6 @@ PROBLEM_MEMBERS = {
     "code",
     "request_id",
 }
-BASE = "#/components/schemas/"
 
 
 class DocumentedClient(FlaskClient):
@@ -27,7 +27,9 @@ class DocumentedClient(FlaskClient):
         answer = super().open(*args, **kwargs)
         if answer.status_code >= 400:
             check_problem(answer)
-        check_documented(self.application, answer)
+        # A defect of ours is on no list of what may happen.
+        if answer.status_code != 500:
+            check_documented(self.application, answer)
         return answer
 
 
@@ -58,7 +60,9 @@ def check_documented(app: Flask, answer: TestResponse) -> None:
         return
     assert answer.mimetype in documented, f"{name} {status} is {answer.mimetype}"
     if answer.mimetype.endswith("json"):
-        described.check_body(answer.get_json(), documented[answer.mimetype]["schema"])
+        # Not get_json(), which reads numbers as the service does: never as floats.
+        body = json.loads(answer.data)
+        described.check_body(body, documented[answer.mimetype]["schema"])
 
 
 class Description:
@@ -94,9 +98,10 @@ class Description:
 
     def check_body(self, body: Any, schema: dict[str, Any]) -> None:
         whole = {**schema, "components": {"schemas": self.schemas}}
-        errors = [
-            error.message for error in Draft202012Validator(whole).iter_errors(body)
-        ]
+        validator = Draft202012Validator(
+            whole, format_checker=Draft202012Validator.FORMAT_CHECKER
+        )
+        errors = [error.message for error in validator.iter_errors(body)]
         assert not errors, (errors, body)
 
 
@@ -116,6 +121,6 @@ def pattern_of(path: str) -> re.Pattern[str]:
 def description(app: Flask) -> Description:
     """The application's description, made once."""
     if "description" not in app.extensions:
-        document = FlaskClient(app, app.response_class).get("/openapi.json").get_json()
-        app.extensions["description"] = Description(document)
+        answer = FlaskClient(app, app.response_class).get("/openapi.json")
+        app.extensions["description"] = Description(json.loads(answer.text))
     return app.extensions["description"]  # type: ignore[no-any-return]

@@ -1,8 +1,5 @@
 """The wallet service."""
 
-from collections.abc import Callable
-from typing import Any
-
 from flask import Flask
 
 from wallet_app import (
@@ -18,19 +15,13 @@ from wallet_app.balances.group_read import GroupRead
 from wallet_app.balances.routes import blp as balances
 from wallet_app.config import Settings
 from wallet_app.http.api import UuidConverter
+from wallet_app.http.application import WalletApp
 from wallet_app.http.json_provider import ExactJsonProvider
 from wallet_app.ledger.group_commit import Bounds, GroupCommit
 from wallet_app.operations.routes import blp as operations
 from wallet_app.reporting import statement_files
 from wallet_app.reporting.routes import blp as reporting
 from wallet_app.reporting.statement_routes import blp as statements
-
-
-class WalletApp(Flask):
-    """A Flask application without asynchronous views: none has to be looked for."""
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        return func
 
 
 def create_app(settings: Settings | None = None) -> Flask:

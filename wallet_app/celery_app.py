@@ -37,6 +37,7 @@ def init_app(app: Flask, settings: Settings, database_url: str) -> None:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
+        worker_pool="wallet_app.worker_pool:Pool",
         # The state of the reports lives in our tables; messages are hints.
         worker_enable_remote_control=False,
         worker_send_task_events=False,

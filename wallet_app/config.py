@@ -30,7 +30,7 @@ class Settings:
     queue_length: int = 2000
     batch_size: int = 1000
     deadline_ms: int = 10_000
-    lock_timeout_ms: int = 500
+    lock_timeout_ms: int = 400
     statement_timeout_ms: int = 10_000
     max_body_bytes: int = 1024 * 1024
     rollup_interval_seconds: int = 5

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+import psycopg
 from flask import Flask
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
@@ -109,6 +110,32 @@ def transaction() -> Iterator[Connection]:
     """One READ COMMITTED transaction: committed at the end, rolled back on an error."""
     with db.engine.begin() as connection:
         yield connection
+
+
+class ConnectionLostError(Exception):
+    """The link to the database broke; whether a COMMIT got through is unknown."""
+
+
+@contextmanager
+def pipeline() -> Iterator[psycopg.Connection]:
+    """One READ COMMITTED transaction on psycopg's own connection, in pipeline mode.
+
+    A statement is sent without waiting for the one before it; reading a result sends
+    what is pending. Committed at the end, rolled back on any error. Raises what
+    psycopg raises, or ConnectionLostError.
+    """
+    with db.engine.connect() as pooled:
+        connection: psycopg.Connection = pooled.connection.driver_connection  # type: ignore[assignment]
+        try:
+            with connection.pipeline():
+                yield connection
+                connection.commit()
+        except psycopg.Error as error:
+            if connection.closed:
+                pooled.invalidate(error)
+                raise ConnectionLostError(str(error)) from error
+            connection.rollback()
+            raise
 
 
 @contextmanager

@@ -4,10 +4,10 @@ import time
 import uuid
 from collections import Counter
 
+import psycopg
 import pytest
 from ops import deposit, transfer, wait_until, withdraw
 from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError
 
 from wallet_app.database import db, reading
 from wallet_app.ledger.group_commit import Bounds, GroupCommit
@@ -327,7 +327,7 @@ def test_operation_that_the_database_refuses_fails_alone(
         deposit(wallet, 1, description="poison"),
         deposit(wallet, 1),
     )
-    with pytest.raises(DBAPIError, match="poisoned"):
+    with pytest.raises(psycopg.Error, match="poisoned"):
         futures.pop(2).result(10)
     assert codes_of(futures) == ["posted"] * 3
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import psycopg
 import pytest
 from ops import deposit, transfer, withdraw
-from sqlalchemy import event, text
+from sqlalchemy import text
 
-from wallet_app.database import db, reading
+from wallet_app.database import reading
 from wallet_app.ledger import posting, wallets
 from wallet_app.ledger.posting import Receipt, Unit
 from wallet_app.ledger.rules import Refusal
@@ -345,15 +346,17 @@ def test_nothing_is_written_when_everything_is_refused(new_wallet):
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
-    """Every statement that goes to the database meanwhile."""
+    """Every statement that posting sends to the database meanwhile."""
     sent: list[str] = []
+    execute = psycopg.Connection.execute
 
-    def note(connection, cursor, statement, *_):
-        sent.append(statement)
+    def note(connection, query, *args, **options):
+        sent.append(query.decode())
+        return execute(connection, query, *args, **options)
 
-    event.listen(db.engine, "before_cursor_execute", note)
-    yield sent
-    event.remove(db.engine, "before_cursor_execute", note)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(psycopg.Connection, "execute", note)
+        yield sent
 
 
 def test_number_of_statements_does_not_grow_with_the_batch(new_wallet):
@@ -393,5 +396,6 @@ def test_receipts_reads_what_became_of_references(context, new_wallet):
     there, unknown = transfer(source, target, 4), uuid.uuid4()
     (written,) = post(there)
     with reading() as session:
-        found = posting.receipts(session, [there.reference_id, unknown])
-    assert found == {there.reference_id: Receipt(written.entries, replayed=True)}
+        found = posting.find_receipt(session, there.reference_id)
+        assert posting.find_receipt(session, unknown) is None
+    assert found == Receipt(written.entries, replayed=True)

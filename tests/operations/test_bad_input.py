@@ -128,13 +128,14 @@ def test_body_over_the_limit_is_refused(refuse):
     refuse(413, "body_too_large", data=body, content_type=JSON)
 
 
-def test_chunked_body_over_the_limit_is_refused(refuse):
-    """Its length is not declared: only reading it shows that it is too large."""
-    body = json.dumps(GOOD | {"description": "x" * 1024 * 1024})
+@pytest.mark.parametrize("end", [b"", b"{}", b"rubbish"])
+def test_chunked_body_over_the_limit_is_refused(refuse, end):
+    """Its length is not declared, and what comes before the limit is good JSON."""
+    body = json.dumps(GOOD).encode() + b" " * 1024 * 1024 + end
     refuse(
         413,
         "body_too_large",
-        input_stream=io.BytesIO(body.encode()),
+        input_stream=io.BytesIO(body),
         content_type=JSON,
         headers={"Transfer-Encoding": "chunked"},
         environ_overrides={"wsgi.input_terminated": True},

@@ -1,6 +1,7 @@
 """Days, weeks and months in any time zone."""
 
 from datetime import date
+from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -45,7 +46,7 @@ def test_periods_chain_in_every_zone_whatever_its_clocks_do(granularity):
             ZoneInfo(zone),
             limit=200,
         )
-        for one, following in zip(found, found[1:], strict=False):
+        for one, following in pairwise(found):
             assert one.starts_at <= one.ends_at == following.starts_at
 
 

@@ -71,7 +71,6 @@ def test_a_rollup_that_dies_before_its_commit_counts_nothing(context, monkeypatc
     wallets = bulk_history.make_wallets(2)
     bulk_history.add_transactions(wallets, 10)
 
-
     with monkeypatch.context() as patch:
         patch.setattr(rollup, "MARK", rollup_sql.MARK.where(text("1 / 0 = 1")))
         with pytest.raises(Exception, match="division by zero"):

@@ -47,7 +47,9 @@ def test_figures_are_by_currency_type_and_day(client, context):
         "transactions": 12,
     }
     rollup.roll_up()
-    assert client.get(answer.request.path, query_string=answer.request.args).json == body
+    assert (
+        client.get(answer.request.path, query_string=answer.request.args).json == body
+    )
 
 
 def test_money_in_less_money_out_is_the_balance_while_money_moves(

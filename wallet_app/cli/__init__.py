@@ -4,7 +4,7 @@ from flask import Flask
 
 from wallet_app.cli.demo import demo_command
 from wallet_app.cli.failures import WalletGroup
-from wallet_app.cli.rollup import rollup_command
+from wallet_app.cli.reports import rollup_command, statement_command, stats_command
 from wallet_app.cli.seed import seed_command
 from wallet_app.cli.smoke import smoke_command
 from wallet_app.cli.wallets import (
@@ -27,6 +27,8 @@ wallet = WalletGroup(
         demo_command,
         seed_command,
         rollup_command,
+        statement_command,
+        stats_command,
         smoke_command,
     ],
 )

@@ -6,7 +6,7 @@ from sqlalchemy import func, or_, select
 
 from wallet_app.ledger.models import Transaction, Wallet
 from wallet_app.ledger.rules import Entry, EntryType
-from wallet_app.ledger.sql import REFERENCES, TRANSACTIONS, WALLETS
+from wallet_app.ledger.sql import REFERENCES, TRANSACTIONS, WALLETS, driver_sql
 
 COUNTERPARTY = Wallet.__table__.alias("counterparty")
 
@@ -40,6 +40,7 @@ ENTRIES_BY_REFERENCE = SELECT_ENTRIES.where(
     )
     # A transfer's outgoing entry, which carries the reference, comes first.
 ).order_by(TRANSACTIONS.reference_id.is_(None))
+ENTRIES_BY_REFERENCE_SQL = driver_sql(ENTRIES_BY_REFERENCE)
 
 
 def read_entry(row: Any) -> Entry:

@@ -163,10 +163,18 @@ class Gathering(Generic[Request]):
 
     def promote(self) -> None:
         """Let the owner of the first ticket lead; the caller holds the mutex."""
-        ticket = self.queue[0]
-        ticket.leads = True
-        self.leader = ticket
-        ticket.release()
+        while self.queue:
+            ticket = self.queue[0]
+            if ticket.owner.is_alive():
+                ticket.leads = True
+                self.leader = ticket
+                ticket.release()
+                return
+            # Nobody waits for this one any more, so nobody could lead either.
+            self.queue.popleft()
+            self.size -= ticket.size
+        self.leader = None
+        self.on_empty()
 
     def expire(self, ticket: Ticket[Request]) -> None:
         """Give up on a ticket whose deadline has passed."""
@@ -218,8 +226,4 @@ class Gathering(Generic[Request]):
 
     def hand_over(self) -> None:
         with self.mutex:
-            if self.queue:
-                self.promote()
-            else:
-                self.leader = None
-                self.on_empty()
+            self.promote()

@@ -6,18 +6,12 @@ gets a lane of its own, so that the others do not wait for it.
 Correctness never depends on the gathering: the row locks decide.
 """
 
-import logging
-import random
+import math
 import threading
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-
-from wallet_app.ledger import posting
 from wallet_app.ledger.gathering import (
     DeadlineError,
     Gather,
@@ -27,16 +21,20 @@ from wallet_app.ledger.gathering import (
     Ticket,
 )
 from wallet_app.ledger.posting import Outcome, Unit
-from wallet_app.ledger.rules import Operation, Refusal
+from wallet_app.ledger.rules import Operation
+from wallet_app.ledger.settling import (
+    LockedError,
+    UnitTicket,
+    is_free,
+    locked_wallets,
+    post_and_settle,
+    refuse,
+    refuse_locked,
+    serve_patiently,
+    unsettled,
+)
 
-logger = logging.getLogger(__name__)
-
-LOCK_NOT_AVAILABLE = "55P03"
-SERIALIZATION_FAILURES = ("40001", "40P01")
-MAX_ATTEMPTS = 5
-RETRY_PAUSE_S = 0.01
-
-UnitTicket = Ticket[Unit]
+MIXED_MEMORY_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +42,8 @@ class Bounds:
     """The bounds of a process's group commit.
 
     `grace_ms`: how much longer everybody waits for a wallet that was found locked.
-    `slow_waiters`: how many callers wait on, up to their deadline; more would take
-    the threads that serve other wallets.
+    `slow_waiters`: how many callers wait on, up to their deadline, while other
+    wallets are in use; more would take the threads that serve those.
     """
 
     queue_length: int = 50_000
@@ -53,20 +51,8 @@ class Bounds:
     pause_ms: float = 5.0
     enough: int = 16
     deadline_ms: int = 10_000
-    grace_ms: int = 300
+    grace_ms: int = 250
     slow_waiters: int = 8
-
-
-class LockedError(Exception):
-    """A wallet's row lock was not to be had in time; nothing was applied."""
-
-
-class NoAnswerError(Exception):
-    """The database did not answer; `applied` is "no" or "unknown"."""
-
-    def __init__(self, *, applied: str) -> None:
-        super().__init__()
-        self.applied = applied
 
 
 class GroupCommit:
@@ -87,6 +73,8 @@ class GroupCommit:
             mutex=self.mutex,
         )
         self.slow: dict[UUID, SlowLane] = {}
+        self.last_wallet: UUID | None = None
+        self.mixed_at = -math.inf
 
     def submit(self, operation: Operation) -> Outcome:
         """Post one operation, together with whoever else is waiting."""
@@ -102,7 +90,7 @@ class GroupCommit:
             unit, deadline_ms=self.bounds.deadline_ms, size=len(unit.operations)
         )
         if not self.enabled:
-            self.serve_patiently([ticket], None)
+            serve_patiently([ticket], None)
         try:
             if self.enabled:
                 self.enqueue(ticket)
@@ -122,13 +110,22 @@ class GroupCommit:
 
     def enqueue(self, ticket: UnitTicket) -> None:
         with self.mutex:
+            self.note_wallet(ticket.request)
             lane = self.slow_lane_of(ticket.request) if self.slow else None
             if lane is None:
                 self.fast.add(ticket)
-            elif lane.is_open(self.slow):
-                lane.add(ticket)
             else:
-                ticket.settle(refuse_locked(ticket.request))
+                self.queue_slowly(lane, ticket)
+
+    def note_wallet(self, unit: Unit) -> None:
+        """Note whether more than one wallet is in use; the caller holds the mutex."""
+        wallet = unit.operations[0].wallet_uuid
+        if wallet != self.last_wallet:
+            self.last_wallet, self.mixed_at = wallet, time.monotonic()
+
+    def is_mixed(self) -> bool:
+        """Whether callers of other wallets may need the threads that wait here."""
+        return time.monotonic() - self.mixed_at < MIXED_MEMORY_S
 
     def slow_lane_of(self, unit: Unit) -> "SlowLane | None":
         for operation in unit.operations:
@@ -142,9 +139,10 @@ class GroupCommit:
         try:
             post_and_settle(batch)
         except LockedError:
-            locked = posting.locked_wallets([ticket.request for ticket in batch])
-            others = [ticket for ticket in batch if not self.move(ticket, locked)]
-            self.serve_patiently(others, self.bounds.grace_ms)
+            open_tickets = unsettled(batch)
+            locked = locked_wallets([ticket.request for ticket in open_tickets])
+            rest = [ticket for ticket in open_tickets if not self.move(ticket, locked)]
+            serve_patiently(rest, self.bounds.grace_ms)
 
     def move(self, ticket: UnitTicket, locked: set[UUID]) -> bool:
         """Move a ticket that needs a locked wallet to that wallet's lane."""
@@ -153,23 +151,17 @@ class GroupCommit:
         if uuid is None:
             return False
         with self.mutex:
-            if uuid not in self.slow:
-                self.slow[uuid] = SlowLane(self, uuid)
-            try:
-                self.slow[uuid].add(ticket)
-            except QueueFullError:
-                ticket.settle(refuse_locked(ticket.request))
+            lane = self.slow.get(uuid) or SlowLane(self, uuid)
+            self.slow[uuid] = lane
+            self.queue_slowly(lane, ticket)
         return True
 
-    def serve_patiently(
-        self, batch: list[UnitTicket], lock_timeout_ms: int | None
-    ) -> None:
-        """Post, and refuse the whole batch if a lock is still not to be had."""
-        try:
-            post_and_settle(batch, lock_timeout_ms)
-        except LockedError:
-            for ticket in batch:
-                ticket.settle(refuse_locked(ticket.request))
+    def queue_slowly(self, lane: "SlowLane", ticket: UnitTicket) -> None:
+        """Queue or refuse a caller of a locked wallet; the mutex is held."""
+        if lane.is_open():
+            lane.add(ticket)
+        else:
+            ticket.settle(refuse_locked(ticket.request))
 
 
 class SlowLane(Gathering[Unit]):
@@ -191,9 +183,14 @@ class SlowLane(Gathering[Unit]):
         """Nobody waits any more: the wallet's next caller tries the fast lane."""
         self.group.slow.pop(self.wallet, None)
 
-    def is_open(self, lanes: dict[UUID, "SlowLane"]) -> bool:
-        waiting = sum(len(lane.queue) for lane in lanes.values())
-        return self.in_grace or waiting < self.group.bounds.slow_waiters
+    def is_open(self) -> bool:
+        group = self.group
+        if len(self.queue) >= group.bounds.queue_length:
+            return False
+        if self.in_grace or not group.is_mixed():
+            return True
+        waiting = sum(len(lane.queue) for lane in group.slow.values())
+        return waiting < group.bounds.slow_waiters
 
     def serve_slowly(self, batch: list[UnitTicket]) -> None:
         bounds = self.group.bounds
@@ -201,106 +198,28 @@ class SlowLane(Gathering[Unit]):
             post_and_settle(batch, bounds.grace_ms)
         except LockedError:
             self.in_grace = False
-            for ticket in batch[bounds.slow_waiters :]:
+            waiting = unsettled(batch)
+            few = bounds.slow_waiters if self.group.is_mixed() else len(waiting)
+            for ticket in waiting[few:]:
                 ticket.settle(refuse_locked(ticket.request))
                 ticket.release()
-            patient = batch[: bounds.slow_waiters]
-            remaining_ms = int((patient[0].deadline - time.monotonic()) * 1000)
-            self.group.serve_patiently(patient, max(1, remaining_ms))
+            self.wait_and_serve(waiting[:few])
 
+    def wait_and_serve(self, tickets: list[UnitTicket]) -> None:
+        """Wait for the wallet until the first ticket's deadline, then post.
 
-def refuse(unit: Unit, detail: str, *, applied: str) -> list[Outcome]:
-    """Every operation as `try_again`; `applied` is "no" or "unknown"."""
-    return [
-        Refusal(
-            "try_again",
-            detail,
-            {"reference_id": str(operation.reference_id), "applied": applied},
-        )
-        for operation in unit.operations
-    ]
-
-
-def refuse_locked(unit: Unit) -> list[Outcome]:
-    return refuse(unit, "Somebody else holds the wallet locked.", applied="no")
-
-
-def post_and_settle(
-    tickets: list[UnitTicket], lock_timeout_ms: int | None = None
-) -> None:
-    """Post the tickets' units together or, if that fails, one by one.
-
-    Raises LockedError, with nothing applied, when a lock is not to be had.
-    """
-    if not tickets:
-        return
-    units = [ticket.request for ticket in tickets]
-    try:
-        results = post_with_retries(units, lock_timeout_ms)
-    except LockedError:
-        raise
-    except NoAnswerError as error:
-        logger.warning("%d units got no answer: %s", len(units), error.__cause__)
+        Waits for this one wallet only: a transaction that waited for it while it held
+        another one locked would pass the delay on.
+        """
+        deadline = tickets[0].deadline if tickets else 0.0
+        while tickets and (remaining_s := deadline - time.monotonic()) > 0:
+            if not is_free(self.wallet, timeout_ms=int(remaining_s * 1000) + 1):
+                break
+            try:
+                post_and_settle(tickets, self.group.bounds.grace_ms)
+            except LockedError:
+                tickets = unsettled(tickets)
+            else:
+                return
         for ticket in tickets:
-            detail = "The database did not answer."
-            ticket.settle(refuse(ticket.request, detail, applied=error.applied))
-    except Exception as error:
-        logger.info("%d units failed together: %s", len(units), error)
-        post_singly(tickets, error, lock_timeout_ms)
-    else:
-        for ticket, outcomes in zip(tickets, results, strict=True):
-            ticket.settle(outcomes)
-
-
-def post_singly(
-    tickets: list[UnitTicket], error: Exception, lock_timeout_ms: int | None
-) -> None:
-    """After a failure of the whole: no operation fails for a neighbour's sake."""
-    if len(tickets) > 1:
-        for ticket in tickets:
-            post_and_settle([ticket], lock_timeout_ms)
-        return
-    unit = tickets[0].request
-    if unit.atomic or len(unit.operations) == 1:
-        tickets[0].fail(error)
-        return
-    outcomes: list[Outcome] = []
-    for operation in unit.operations:
-        single = Ticket(Unit((operation,)), deadline_ms=0)
-        post_and_settle([single], lock_timeout_ms)
-        if single.error is not None:
-            tickets[0].fail(single.error)
-            return
-        outcomes.extend(single.result)
-    tickets[0].settle(outcomes)
-
-
-def post_with_retries(
-    units: Sequence[Unit],
-    lock_timeout_ms: int | None,
-    pause: Callable[[float], None] = time.sleep,
-) -> list[list[Outcome]]:
-    """Post as one transaction; repeat it after a serialization failure or a lost link.
-
-    Repeating is safe even if the link was lost during COMMIT: see posting.post.
-    Raises LockedError, NoAnswerError, or what else the database says.
-    """
-    applied = "no"
-    for attempt in range(1, MAX_ATTEMPTS + 1):
-        try:
-            return posting.post(units, lock_timeout_ms=lock_timeout_ms)
-        except PoolTimeout as error:
-            raise NoAnswerError(applied=applied) from error
-        except DBAPIError as error:
-            state = getattr(error.orig, "sqlstate", None)
-            if state == LOCK_NOT_AVAILABLE and applied == "no":
-                raise LockedError from error
-            if error.connection_invalidated:
-                applied = "unknown"
-            elif state not in SERIALIZATION_FAILURES:
-                if isinstance(error, OperationalError):
-                    raise NoAnswerError(applied=applied) from error
-                raise
-            last_error = error
-        pause(random.uniform(0, RETRY_PAUSE_S * 2**attempt))  # noqa: S311
-    raise NoAnswerError(applied=applied) from last_error
+            ticket.settle(refuse_locked(ticket.request))

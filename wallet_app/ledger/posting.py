@@ -6,11 +6,16 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+import psycopg
+from sqlalchemy import Connection
 
-from wallet_app.database import transaction
+from wallet_app.database import pipeline
 from wallet_app.ledger import rules
-from wallet_app.ledger.entries import ENTRIES_BY_REFERENCE, read_entry
+from wallet_app.ledger.entries import (
+    ENTRIES_BY_REFERENCE,
+    ENTRIES_BY_REFERENCE_SQL,
+    read_entry,
+)
 from wallet_app.ledger.rules import Entry, EntryType, Operation, Refusal, WalletState
 from wallet_app.ledger.sql import (
     ENTRY_COLUMNS,
@@ -52,15 +57,20 @@ def post(
     look-up behind them finds what it wrote.
     """
     references = [op.reference_id for unit in units for op in unit.operations]
-    with transaction() as connection:
+    with pipeline() as connection:
         if lock_timeout_ms is not None:
-            connection.execute(text(f"SET LOCAL lock_timeout = {lock_timeout_ms:d}"))
+            set_lock_timeout(connection, lock_timeout_ms)
+        wallets = connection.execute(LOCK_WALLETS, {"uuids": wallets_of(units)})
+        # A statement of its own, behind the locks: inside the locking statement it
+        # would read an older snapshot and miss what the locks' last holder wrote.
+        known = connection.execute(POSTED_REFERENCES, {"references": references})
         batch = Batch(
-            wallets=lock(connection, wallets_of(units)),
-            known=known_receipts(connection, references),
+            wallets={row[1]: WalletState(*row) for row in wallets},
+            known=known_receipts(connection, [row[0] for row in known]),
         )
         outcomes = [batch.decide(unit) for unit in units]
-        write(connection, batch)
+        inserted = write(connection, batch)
+    batch.number(inserted)
     return outcomes
 
 
@@ -70,36 +80,45 @@ def wallets_of(units: Sequence[Unit]) -> list[UUID]:
     )
 
 
-def lock(connection: Connection, uuids: Sequence[UUID]) -> dict[UUID, WalletState]:
-    """Lock the wallets that exist, in the caller's transaction, and read them."""
-    rows = connection.execute(LOCK_WALLETS, {"uuids": uuids})
-    return {row.uuid: WalletState(*row) for row in rows}
-
-
 def locked_wallets(units: Sequence[Unit]) -> set[UUID]:
     """Which of the units' wallets exist and are locked by somebody else right now."""
-    uuids = wallets_of(units)
-    with transaction() as connection:
-        present = connection.scalars(EXISTING_WALLETS, {"uuids": uuids}).all()
-        free = connection.scalars(FREE_WALLETS, {"uuids": uuids}).all()
-    return set(present) - set(free)
+    uuids = {"uuids": wallets_of(units)}
+    with pipeline() as connection:
+        present = connection.execute(EXISTING_WALLETS, uuids)
+        free = connection.execute(FREE_WALLETS, uuids)
+    return {uuid for (uuid,) in present} - {uuid for (uuid,) in free}
+
+
+def wait_for(wallet: UUID, *, timeout_ms: int) -> None:
+    """Wait until a wallet is free; raises LockNotAvailable if it takes too long."""
+    with pipeline() as connection:
+        set_lock_timeout(connection, timeout_ms)
+        connection.execute(LOCK_WALLETS, {"uuids": [wallet]})
+
+
+def set_lock_timeout(connection: psycopg.Connection, timeout_ms: int) -> None:
+    """For the rest of the caller's transaction."""
+    connection.execute(f"SET LOCAL lock_timeout = {timeout_ms:d}".encode())
 
 
 def known_receipts(
-    connection: Connection, references: Sequence[UUID]
+    connection: psycopg.Connection, references: Sequence[UUID]
 ) -> dict[UUID, Receipt]:
-    """The receipts of those references that have been posted before.
-
-    A statement of its own, after the locks: inside the locking statement it would
-    read a snapshot older than the locks and miss what their last holder wrote.
-    """
-    found = connection.scalars(POSTED_REFERENCES, {"references": references}).all()
-    return receipts(connection, found) if found else {}
+    """The receipts of references that are known to have been posted."""
+    if not references:
+        return {}
+    rows = connection.execute(ENTRIES_BY_REFERENCE_SQL, {"references": references})
+    return receipts_of(rows)
 
 
-def receipts(connection: Connection, references: Sequence[UUID]) -> dict[UUID, Receipt]:
-    """Read the receipts of posted operations; unknown references are left out."""
-    rows = connection.execute(ENTRIES_BY_REFERENCE, {"references": references})
+def find_receipt(connection: Connection, reference: UUID) -> Receipt | None:
+    """What became of an operation; None: it has not been applied."""
+    rows = connection.execute(ENTRIES_BY_REFERENCE, {"references": [reference]})
+    return receipts_of(rows).get(reference)
+
+
+def receipts_of(rows: Iterable[Sequence[Any]]) -> dict[UUID, Receipt]:
+    """Receipts from rows of ENTRIES_BY_REFERENCE."""
     entries: dict[UUID, list[Entry]] = {}
     for row in rows:
         entry = read_entry(row)
@@ -120,6 +139,12 @@ class Batch:
         self.known = known
         self.entries: list[Entry] = []
         self.now = datetime.now(UTC)
+
+    def number(self, inserted: Iterable[tuple[Any, ...]]) -> None:
+        """Give the entries the ids that the database gave their rows."""
+        ids = {(wallet_id, seq): row_id for wallet_id, seq, row_id in inserted}
+        for entry in self.entries:
+            entry.id = ids[entry.wallet_id, entry.seq]
 
     def decide(self, unit: Unit) -> list[Outcome]:
         if not unit.atomic:
@@ -161,10 +186,10 @@ class Batch:
         return outcomes
 
 
-def write(connection: Connection, batch: Batch) -> None:
-    """Write the batch in two statements, in the caller's transaction."""
+def write(connection: psycopg.Connection, batch: Batch) -> Iterable[tuple[Any, ...]]:
+    """Write the batch in two statements; return (wallet_id, seq, id) of the entries."""
     if not batch.entries:
-        return
+        return ()
     changed = {entry.wallet_uuid for entry in batch.entries}
     states = [batch.wallets[uuid] for uuid in changed]
     connection.execute(
@@ -176,10 +201,7 @@ def write(connection: Connection, batch: Batch) -> None:
             "state_updated_at": [state.updated_at for state in states],
         },
     )
-    rows = connection.execute(INSERT_TRANSACTIONS, entry_arrays(batch.entries))
-    ids = {(row.wallet_id, row.seq): row.id for row in rows}
-    for entry in batch.entries:
-        entry.id = ids[entry.wallet_id, entry.seq]
+    return connection.execute(INSERT_TRANSACTIONS, entry_arrays(batch.entries))
 
 
 def entry_arrays(entries: Iterable[Entry]) -> dict[str, list[Any]]:

@@ -1,10 +1,15 @@
-"""The statements of posting: their number does not depend on the size of a batch."""
+"""The statements of posting: their number does not depend on the size of a batch.
+
+Built with SQLAlchemy and kept as text for psycopg, whose pipeline sends several
+statements in one round trip.
+"""
 
 from typing import Any
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ClauseElement,
     DateTime,
     Numeric,
     String,
@@ -16,18 +21,35 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects.postgresql import psycopg
 
 from wallet_app.ledger.models import Transaction, Wallet
-
-UUIDS = bindparam("uuids", type_=ARRAY(Uuid))
-REFERENCES = bindparam("references", type_=ARRAY(Uuid))
 
 # Tables, not mapped classes: what the ORM adds to a statement costs more than the
 # statement itself.
 WALLETS = Wallet.__table__.c
 TRANSACTIONS = Transaction.__table__.c
 
-LOCK_WALLETS = (
+UUIDS = bindparam("uuids", type_=ARRAY(Uuid))
+REFERENCES = bindparam("references", type_=ARRAY(Uuid))
+
+
+def driver_sql(statement: ClauseElement) -> bytes:
+    """The statement as psycopg takes it."""
+    dialect = psycopg.dialect()  # type: ignore[no-untyped-call]
+    return str(statement.compile(dialect=dialect)).encode()
+
+
+def unnested(name: str, columns: dict[str, Any]) -> Any:
+    """A FROM item with a row per element of arrays bound as <name>_<column>."""
+    arrays = [
+        bindparam(f"{name}_{column}", type_=ARRAY(kind))
+        for column, kind in columns.items()
+    ]
+    return func.unnest(*arrays).table_valued(*columns, name=name).render_derived()
+
+
+LOCK_WALLETS = driver_sql(
     select(
         WALLETS.id,
         WALLETS.uuid,
@@ -43,22 +65,15 @@ LOCK_WALLETS = (
     .with_for_update()
 )
 
-EXISTING_WALLETS = select(WALLETS.uuid).where(WALLETS.uuid == func.any(UUIDS))
-FREE_WALLETS = EXISTING_WALLETS.with_for_update(skip_locked=True)
+THESE_WALLETS = select(WALLETS.uuid).where(WALLETS.uuid == func.any(UUIDS))
+EXISTING_WALLETS = driver_sql(THESE_WALLETS)
+FREE_WALLETS = driver_sql(THESE_WALLETS.with_for_update(skip_locked=True))
 
-POSTED_REFERENCES = select(TRANSACTIONS.reference_id).where(
-    TRANSACTIONS.reference_id == func.any(REFERENCES)
+POSTED_REFERENCES = driver_sql(
+    select(TRANSACTIONS.reference_id).where(
+        TRANSACTIONS.reference_id == func.any(REFERENCES)
+    )
 )
-
-
-def unnested(name: str, columns: dict[str, Any]) -> Any:
-    """A FROM item with a row per element of arrays bound as <name>_<column>."""
-    arrays = [
-        bindparam(f"{name}_{column}", type_=ARRAY(kind))
-        for column, kind in columns.items()
-    ]
-    return func.unnest(*arrays).table_valued(*columns, name=name).render_derived()
-
 
 STATES = unnested(
     "state",
@@ -69,7 +84,7 @@ STATES = unnested(
         "updated_at": DateTime(timezone=True),
     },
 )
-UPDATE_WALLETS = (
+UPDATE_WALLETS = driver_sql(
     update(Wallet.__table__)
     .where(WALLETS.id == STATES.c.wallet_id)
     .values(
@@ -93,7 +108,7 @@ ENTRY_COLUMNS = {
     "created_at": DateTime(timezone=True),
 }
 ENTRIES = unnested("entry", ENTRY_COLUMNS)
-INSERT_TRANSACTIONS = (
+INSERT_TRANSACTIONS = driver_sql(
     insert(Transaction.__table__)
     .from_select(list(ENTRY_COLUMNS), select(*ENTRIES.c))
     .returning(TRANSACTIONS.wallet_id, TRANSACTIONS.seq, TRANSACTIONS.id)

@@ -164,7 +164,7 @@ def get_operation(reference_id: UUID) -> Any:
     service's deadline for a request.
     """
     with reading() as connection:
-        receipt = posting.receipts(connection, [reference_id]).get(reference_id)
+        receipt = posting.find_receipt(connection, reference_id)
     if receipt is None:
         raise OperationNotFound(f"No operation has the reference {reference_id}.")
     return operation_answer(receipt)

@@ -131,14 +131,18 @@ class OperationDetails(ma.Schema):
 class BatchOutcome(ma.Schema):
     """What became of one member of a batch."""
 
-    index = ma.fields.Integer(metadata={"description": "Its place, from 0"})
+    index = ma.fields.Integer(
+        required=True, metadata={"description": "Its place, from 0"}
+    )
     status = ma.fields.Integer(
-        metadata={"description": "As a request of its own would be answered"}
+        required=True,
+        metadata={"description": "As a request of its own would be answered"},
     )
     code = ma.fields.String(
-        metadata={"description": "`ok`, `replayed`, or the error's code"}
+        required=True,
+        metadata={"description": "`ok`, `replayed`, or the error's code"},
     )
-    reference_id = Uuid()
+    reference_id = Uuid(required=True)
     detail = ma.fields.String(metadata={"description": "What is wrong, if anything"})
     transactions = ma.fields.List(ma.fields.Nested(TransactionDetails))
 

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from wallet_app.database import reading
 from wallet_app.errors import InvalidRequest, Unavailable, WalletNotFound
@@ -25,7 +24,6 @@ from wallet_app.reporting.schemas import (
 blp = WalletBlueprint(
     "reporting", __name__, url_prefix="/api/v1", description="Statistics and summaries"
 )
-UTC_ZONE = ZoneInfo("UTC")
 DAYS_OF = {"day": 1, "week": 7, "month": 30}
 DEFAULT_PERIODS = 30
 
@@ -79,8 +77,8 @@ def get_service_statistics(query: dict[str, Any]) -> Any:
     By currency and type of all time, and by day for up to a year; without `from` and
     `to`, the last thirty days. Days are UTC days.
     """
-    first, last = DayRange.days(query, UTC_ZONE)
-    last = last or summaries.today(UTC_ZONE)
+    first, last = DayRange.days(query, summaries.UTC_ZONE)
+    last = last or summaries.today(summaries.UTC_ZONE)
     first = first or last - timedelta(service_statistics.DEFAULT_DAYS - 1)
     with service_statistics.snapshot() as connection:
         return service_statistics.read_service_statistics(

@@ -16,6 +16,7 @@ from wallet_app.reporting.entry_stream import (
 )
 from wallet_app.reporting.formats import csv_file, json_file, pdf_file
 from wallet_app.reporting.formats.content import Content
+from wallet_app.reporting.statements import Pinned
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,9 @@ def write_claimed(claimed: Row[Any]) -> None:
     )
 
 
-def content_of(statement: Row[Any], note_progress: Callable[[int], None]) -> Content:
+def content_of(
+    statement: Pinned | Row[Any], note_progress: Callable[[int], None]
+) -> Content:
     """What the statement shows, its entries still to be read."""
     span = statement.wallet_id, statement.after_seq, statement.last_seq
     around = balances(*span)

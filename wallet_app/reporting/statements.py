@@ -4,6 +4,7 @@ The table decides. Messages only say that it is worth a look: a lost one is repl
 the next beat, a doubled one finds the statement claimed.
 """
 
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -43,13 +44,43 @@ class LeaseLostError(RuntimeError):
     """Another worker has taken the statement over."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pinned:
+    """What a statement shows for ever: the entries above one seq and up to another."""
+
+    wallet_id: int
+    wallet_uuid: UUID
+    currency: str
+    from_at: datetime
+    to_at: datetime
+    format: str
+    after_seq: int
+    last_seq: int
+
+
 def request(
     *, wallet_uuid: UUID, from_at: datetime, to_at: datetime, file_format: str
 ) -> Row[Any]:
     """The statement of a period: the one there is, or a new one that is pending.
 
+    Raises as `pin_down` does. One that has failed or expired is written once more.
+    """
+    pinned = pin_down(
+        wallet_uuid=wallet_uuid, from_at=from_at, to_at=to_at, file_format=file_format
+    )
+    stored = asdict(pinned)
+    del stored["wallet_uuid"], stored["currency"]
+    with transaction() as connection:
+        return insert_or_revive(connection, {"id": uuid7(), **stored})
+
+
+def pin_down(
+    *, wallet_uuid: UUID, from_at: datetime, to_at: datetime, file_format: str
+) -> Pinned:
+    """Find the entries of a period.
+
     Raises WalletNotFound, or InvalidRequest for a period that is too long, not over,
-    or holds too many entries. One that has failed or expired is written once more.
+    or holds too many entries.
     """
     now = datetime.now(UTC)
     refuse_period(from_at, to_at, now)
@@ -60,17 +91,17 @@ def request(
             connection.execute(LOCK_WALLET.where(WALLETS.id == wallet.id))
         period = {"wallet_id": wallet.id, "starts_at": from_at, "ends_at": to_at}
         after_seq, last_seq = connection.execute(PERIOD_SEQS, period).one()
-        refuse_rows(last_seq - after_seq, file_format)
-        values = {
-            "id": uuid7(),
-            "wallet_id": wallet.id,
-            "from_at": from_at,
-            "to_at": to_at,
-            "format": file_format,
-            "after_seq": after_seq,
-            "last_seq": last_seq,
-        }
-        return insert_or_revive(connection, values)
+    refuse_rows(last_seq - after_seq, file_format)
+    return Pinned(
+        wallet_id=wallet.id,
+        wallet_uuid=wallet.uuid,
+        currency=wallet.currency,
+        from_at=from_at,
+        to_at=to_at,
+        format=file_format,
+        after_seq=after_seq,
+        last_seq=last_seq,
+    )
 
 
 def refuse_period(from_at: datetime, to_at: datetime, now: datetime) -> None:

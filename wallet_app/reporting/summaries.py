@@ -18,6 +18,7 @@ from wallet_app.reporting.summary_sql import (
     ZONED_SUMMARIES,
 )
 
+UTC_ZONE = ZoneInfo("UTC")
 MAX_PERIODS = 400
 # Any other zone than UTC is counted on demand.
 MAX_ZONED_TRANSACTIONS = 100_000

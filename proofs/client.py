@@ -1,0 +1,135 @@
+"""A keep-alive HTTP/1.1 client: many of them fit into one process and its event loop.
+
+Only what the proofs need: it never repeats a request by itself, and tells whether one
+that failed had been sent.
+"""
+
+import asyncio
+import json
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+TIMEOUT_S = 40
+
+
+class NoAnswer(Exception):
+    """The connection failed; `sent` if the request may have reached the service."""
+
+    def __init__(self, reason: object, *, sent: bool) -> None:
+        super().__init__(f"{type(reason).__name__}: {reason}")
+        self.sent = sent
+
+
+@dataclass(slots=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    seconds: float
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Client:
+    """One connection, made when it is needed and kept for as long as it lasts."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.reader: asyncio.StreamReader | None = None
+        self.writer: asyncio.StreamWriter | None = None
+        self.unanswered = 0
+
+    async def call(self, method: str, path: str, body: object = None) -> Answer:
+        """Send a request and read its answer; raises NoAnswer."""
+        began = time.monotonic()
+        sent = False
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                if self.writer is None:
+                    self.reader, self.writer = await asyncio.open_connection(
+                        "127.0.0.1", self.port
+                    )
+                sent = True
+                self.writer.write(request_bytes(method, path, body))
+                status, headers, content = await self.read_answer()
+        except (OSError, EOFError, TimeoutError) as error:
+            self.close()
+            self.unanswered += sent
+            raise NoAnswer(error, sent=sent) from error
+        if headers.get("connection", "").lower() == "close":
+            self.close()
+        return Answer(status, headers, content, time.monotonic() - began)
+
+    async def read_answer(self) -> tuple[int, dict[str, str], bytes]:
+        assert self.reader is not None
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")[:-2]
+        pairs = (line.partition(":") for line in lines)
+        headers = {name.lower(): value.strip() for name, _, value in pairs}
+        content = await self.reader.readexactly(int(headers["content-length"]))
+        return int(first.split()[1]), headers, content
+
+    def close(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
+        self.reader = self.writer = None
+
+    async def post(self, path: str, body: object) -> Answer:
+        return await self.call("POST", path, body)
+
+    async def insist(self, path: str, body: object, deadline: float) -> Answer:
+        """Send again, as a careful client does, until there is an answer but 503."""
+        while True:
+            try:
+                answer = await self.post(path, body)
+                if answer.status != 503:
+                    return answer
+            except NoAnswer:
+                if time.monotonic() > deadline:
+                    raise
+            assert time.monotonic() < deadline, "the service does not come back"
+            await asyncio.sleep(0.1)
+
+
+def request_bytes(method: str, path: str, body: object) -> bytes:
+    content = b"" if body is None else json.dumps(body).encode()
+    head = (
+        f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    )
+    return head.encode() + content
+
+
+def deposit(wallet: str, amount: str, kind: str = "DEPOSIT") -> tuple[str, Any]:
+    """A request to one wallet, with a reference of its own: path and body."""
+    body = {"operation_type": kind, "amount": amount}
+    return f"/api/v1/wallets/{wallet}/operation", body | reference()
+
+
+def transfer(source: str, target: str, amount: str) -> tuple[str, Any]:
+    """A request to two wallets, with a reference of its own: path and body."""
+    body = {"from_wallet": source, "to_wallet": target, "amount": amount}
+    return "/api/v1/transfers", body | reference()
+
+
+def reference() -> dict[str, str]:
+    return {"reference_id": str(uuid.uuid4())}
+
+
+async def make_wallets(port: int, count: int, balance: str | None = None) -> list[str]:
+    """Create wallets over HTTP, with something in them."""
+    client = Client(port)
+    wallets = []
+    for _ in range(count):
+        answer = await client.post("/api/v1/wallets", {"currency": "USD"})
+        assert answer.status == 201, answer.body
+        wallets.append(answer.json["uuid"])
+        if balance:
+            answer = await client.post(*deposit(wallets[-1], balance))
+            assert answer.status == 200, answer.body
+    client.close()
+    return wallets

@@ -1,0 +1,140 @@
+"""A throw-away service: an embedded PostgreSQL and a gunicorn on a free port."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+from sqlalchemy.engine import make_url
+
+from wallet_app import embedded, embedded_cluster
+from wallet_app.processes import ends_with
+
+ROOT = Path(__file__).resolve().parents[1]
+START_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 60
+
+
+class Service:
+    """gunicorn and PostgreSQL, and what can be done to them."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self.folder = folder
+        self.url = database_url
+        self.port = free_port()
+        self.log = folder / "gunicorn.log"
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("WALLET_")}
+        self.environment = inherited | {
+            "WALLET_DATABASE_URL": database_url,
+            "WALLET_INSTANCE_DIR": str(folder),
+            "WALLET_WORKERS": "2",
+        }
+
+    def migrate(self) -> None:
+        command = [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"]
+        with self.log.open("a") as log:
+            subprocess.run(
+                command, cwd=ROOT, env=self.environment, stderr=log, check=True
+            )
+
+    def start(self) -> None:
+        """Start gunicorn, and wait until it answers."""
+        address = f"127.0.0.1:{self.port}"
+        with self.log.open("a") as log:
+            self.gunicorn = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "--bind", address, "wsgi:app"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=ends_with(os.getpid()),
+            )
+        wait_for(self.is_ready, START_TIMEOUT_S)
+
+    def is_ready(self) -> bool:
+        assert self.gunicorn.poll() is None, self.log.read_text()[-3000:]
+        url = f"http://127.0.0.1:{self.port}/readyz"
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
+            return len(self.workers()) == 2
+        return False
+
+    def workers(self) -> list[psutil.Process]:
+        return psutil.Process(self.gunicorn.pid).children()
+
+    def kill_worker(self, choice: int) -> None:
+        """End one of the workers as the kernel would for want of memory."""
+        workers = self.workers()
+        if workers:
+            workers[choice % len(workers)].send_signal(signal.SIGKILL)
+
+    def stop(self) -> float:
+        """Ask gunicorn to end, and wait; return the seconds that it took."""
+        began = time.monotonic()
+        self.gunicorn.terminate()
+        try:
+            self.gunicorn.wait(STOP_TIMEOUT_S)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.gunicorn.pid, signal.SIGKILL)
+        return time.monotonic() - began
+
+    def crash_database(self) -> None:
+        """Stop PostgreSQL without ceremony, as a power cut would, and start it."""
+        cluster = embedded_cluster.prepare(self.folder / "pg")
+        cluster.run(
+            "pg_ctl", "stop", "--mode=immediate", f"--pgdata={cluster.data_dir}"
+        )
+        time.sleep(0.5)
+        embedded_cluster.launch(cluster)
+
+    def sql_log(self) -> str:
+        """What PostgreSQL has complained of since its last start."""
+        return (self.folder / "pg" / "server.log").read_text(errors="replace")
+
+    def connect(self) -> psycopg.Connection:
+        """A connection of our own to the database, in autocommit."""
+        url = make_url(self.url).set(drivername="postgresql")
+        return psycopg.connect(
+            url.render_as_string(hide_password=False), autocommit=True
+        )
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Service]:
+    """A service on an empty database; both are gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="wallet-proof-"))
+    try:
+        with embedded.start(folder / "pg") as database:
+            service = Service(folder, database.url)
+            service.migrate()
+            service.start()
+            try:
+                yield service
+            finally:
+                service.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it has not come about in time"
+        time.sleep(0.1)

@@ -1,0 +1,128 @@
+"""Settings from the environment: typed, and never silently wrong."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from wallet_app.config import ConfigurationError, Settings, with_driver
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """Set WALLET_ variables, and no others; return the settings."""
+    for field in fields(Settings):
+        monkeypatch.delenv(f"WALLET_{field.name.upper()}", raising=False)
+
+    def read(**variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(f"WALLET_{name}", value)
+        return Settings.from_environment()
+
+    return read
+
+
+def test_nothing_has_to_be_set(environment, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = environment()
+    assert settings.database_url is None
+    assert settings.broker_url is None
+    assert settings.group_commit
+    assert settings.workers >= 2
+    assert settings.instance_dir == tmp_path / "instance"
+    changed = {"workers", "instance_dir"}
+    for field in fields(Settings):
+        if field.name not in changed:
+            assert getattr(settings, field.name) == field.default
+
+
+def test_every_setting_is_read_from_its_variable(environment):
+    texts = {
+        "database_url": "postgresql+psycopg://u:p@h/d",
+        "broker_url": "redis://h/1",
+        "instance_dir": "/tmp/i",
+        "statements_dir": "/tmp/s",
+        "group_commit": "off",
+        "log_level": "ERROR",
+    }
+    values = {
+        "instance_dir": Path("/tmp/i"),
+        "statements_dir": Path("/tmp/s"),
+        "group_commit": False,
+    }
+    for number, field in enumerate(fields(Settings), start=11):
+        text = texts.get(field.name, str(number))
+        expected = values.get(field.name, texts.get(field.name, number))
+        settings = environment(**{field.name.upper(): text})
+        assert getattr(settings, field.name) == expected, field.name
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WORKERS", "0"),
+        ("WORKERS", "two"),
+        ("THREADS", "-1"),
+        ("THREADS", "1.5"),
+        ("QUEUE_LENGTH", "0"),
+        ("BATCH_SIZE", "x"),
+        ("DEADLINE_MS", "0"),
+        ("LOCK_TIMEOUT_MS", "1s"),
+        ("STATEMENT_TIMEOUT_MS", "0"),
+        ("MAX_BODY_BYTES", "1MB"),
+        ("ROLLUP_INTERVAL_SECONDS", "0"),
+        ("GROUP_COMMIT", "maybe"),
+        ("LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_value_that_cannot_be_used_names_its_variable(environment, name, value):
+    with pytest.raises(ConfigurationError, match=f"WALLET_{name}"):
+        environment(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("DATABASE_URI", "WALLET_DATABASE_URL"),
+        ("THREAD", "WALLET_THREADS"),
+        ("GROUPCOMMIT", "WALLET_GROUP_COMMIT"),
+    ],
+)
+def test_misspelt_variable_is_refused_with_a_hint(environment, wrong, meant):
+    with pytest.raises(ConfigurationError) as refusal:
+        environment(**{wrong: "1"})
+    assert f"WALLET_{wrong}" in str(refusal.value)
+    assert f"did you mean {meant}?" in str(refusal.value)
+
+
+def test_unheard_of_variable_is_refused_without_a_hint(environment):
+    with pytest.raises(ConfigurationError) as refusal:
+        environment(ZZZZZZZZ="1")
+    assert "WALLET_ZZZZZZZZ is not a setting" in str(refusal.value)
+    assert "did you mean" not in str(refusal.value)
+
+
+def test_other_programs_variables_are_left_alone(environment, monkeypatch):
+    monkeypatch.setenv("MYWALLET_X", "1")
+    monkeypatch.setenv("wallet_x", "1")
+    assert environment().threads == Settings.threads
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("postgresql://u:p@h:1/d", "postgresql+psycopg://u:p@h:1/d"),
+        ("postgres://u:p@h:1/d", "postgresql+psycopg://u:p@h:1/d"),
+        ("postgresql+psycopg://h/d", "postgresql+psycopg://h/d"),
+        ("", ""),
+    ],
+)
+def test_plain_database_url_means_psycopg_3(given, used):
+    assert with_driver(given) == used
+
+
+def test_empty_variables_count_as_unset(environment):
+    settings = environment(DATABASE_URL="", BROKER_URL="", STATEMENTS_DIR="")
+    assert settings.database_url is None
+    assert settings.broker_url is None
+    assert settings.statements_dir is None

@@ -1,0 +1,96 @@
+"""Connections: bounded in number and in time, and right about transactions."""
+
+import pytest
+from sqlalchemy import text
+
+from wallet_app.config import Settings
+from wallet_app.database import db, engine_options, reading, transaction
+from wallet_app.ledger import wallets
+
+ADD_WALLET = text("INSERT INTO wallets (uuid) VALUES (gen_random_uuid())")
+
+
+def count_wallets():
+    with reading() as connection:
+        return connection.scalar(text("SELECT count(*) FROM wallets"))
+
+
+def show(name):
+    with reading() as connection:
+        return connection.scalar(text(f"SHOW {name}"))
+
+
+def test_every_wait_of_a_connection_has_its_bound(make_app):
+    app = make_app(lock_timeout_ms=123, statement_timeout_ms=4567, deadline_ms=8900)
+    with app.app_context():
+        assert show("lock_timeout") == "123ms"
+        assert show("statement_timeout") == "4567ms"
+        assert show("idle_in_transaction_session_timeout") == "8900ms"
+
+
+def test_a_commit_waits_until_it_is_durable(context):
+    assert show("synchronous_commit") == "on"
+    assert show("fsync") == "on"
+
+
+def test_transactions_are_read_committed(context):
+    with transaction() as connection:
+        level = connection.scalar(text("SHOW transaction_isolation"))
+    assert level == "read committed"
+
+
+def test_options_in_the_url_are_kept(make_app, database_url):
+    extra = "&" if "?" in database_url else "?"
+    url = f"{database_url}{extra}options=-c%20work_mem%3D7MB"
+    with make_app(database_url=url, lock_timeout_ms=321).app_context():
+        assert (show("work_mem"), show("lock_timeout")) == ("7MB", "321ms")
+
+
+def test_each_thread_can_have_a_connection_and_there_are_not_many_more():
+    options = engine_options(Settings(threads=20), "postgresql+psycopg://h/d")
+    assert options["max_overflow"] == 0
+    assert 20 <= options["pool_size"] <= 30
+
+
+def test_transaction_is_committed_at_its_end(context):
+    with transaction() as connection:
+        connection.execute(
+            text("INSERT INTO wallets (uuid) VALUES (gen_random_uuid())")
+        )
+        assert count_wallets() == 0
+    assert count_wallets() == 1
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_transaction_is_rolled_back_on_any_error(context, error):
+    def work():
+        with transaction() as connection:
+            connection.execute(ADD_WALLET)
+            raise error
+
+    with pytest.raises(error):
+        work()
+    assert count_wallets() == 0
+
+
+def test_reads_hold_no_snapshot_between_their_statements(context):
+    """A snapshot that is held keeps PostgreSQL from tidying a hot wallet's row."""
+    with reading() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM wallets")) == 0
+        wallets.create(currency="USD")
+        assert connection.scalar(text("SELECT count(*) FROM wallets")) == 1
+        pid = connection.connection.dbapi_connection.info.backend_pid
+        with db.engine.connect() as observer:
+            row = observer.execute(
+                text(
+                    "SELECT state, backend_xmin FROM pg_stat_activity WHERE pid = :pid"
+                ),
+                {"pid": pid},
+            ).one()
+    assert tuple(row) == ("idle", None)
+
+
+def test_connections_go_back_to_the_pool(context):
+    wallets.create(currency="USD")
+    count_wallets()
+    assert db.engine.pool.checkedout() == 0

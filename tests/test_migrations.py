@@ -1,0 +1,140 @@
+"""The migrations: they make what the models say, and can be taken back."""
+
+import uuid
+from pathlib import Path
+
+import flask_migrate
+import psycopg
+import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+from sqlalchemy.engine import make_url
+
+from wallet_app.database import db
+
+MIGRATIONS = str(Path(__file__).parent.parent / "migrations")
+
+
+@pytest.fixture
+def empty_database(database_url):
+    """The URL of a database without any table."""
+    url = make_url(database_url)
+    name = f"wallet_migrations_{uuid.uuid4().hex[:12]}"
+    admin = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    yield url.set(database=name).render_as_string(hide_password=False)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def migrated_database(make_app, empty_database):
+    with make_app(database_url=empty_database).app_context():
+        flask_migrate.upgrade(directory=MIGRATIONS)
+    return empty_database
+
+
+def schema():
+    """Every relation, column, index and constraint, as PostgreSQL describes it."""
+    queries = [
+        "SELECT relkind, relname, reloptions::text FROM pg_class"
+        " WHERE relnamespace = 'public'::regnamespace",
+        "SELECT table_name, column_name, data_type, is_nullable, column_default"
+        " FROM information_schema.columns WHERE table_schema = 'public'",
+        "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
+        " WHERE connamespace = 'public'::regnamespace",
+    ]
+    with db.engine.connect() as connection:
+        return [sorted(map(str, connection.execute(text(query)))) for query in queries]
+
+
+def check(app):
+    """The exit code of `flask db check`."""
+    runner = app.test_cli_runner()
+    return runner.invoke(args=["db", "check", "--directory", MIGRATIONS]).exit_code
+
+
+def test_models_and_migrations_agree(app):
+    assert check(app) == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE wallets ADD COLUMN colour text",
+        "ALTER TABLE transactions DROP COLUMN description",
+        "ALTER TABLE wallets DROP CONSTRAINT ck_wallets_balance_not_negative",
+        "ALTER TABLE transactions DROP CONSTRAINT uq_transactions_wallet_id_seq",
+        "ALTER TABLE transactions ALTER amount TYPE double precision",
+        "DROP INDEX ix_transactions_transfer_id",
+    ],
+)
+def test_a_difference_between_models_and_migrations_is_noticed(
+    make_app, migrated_database, change
+):
+    app = make_app(database_url=migrated_database)
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text(change))
+    assert check(app) == 1
+
+
+def test_migrations_have_one_head():
+    assert len(ScriptDirectory(MIGRATIONS).get_heads()) == 1
+
+
+def test_a_migration_leaves_no_connection_without_its_time_limit(make_app):
+    with make_app().app_context():
+        flask_migrate.upgrade(directory=MIGRATIONS)
+        with db.engine.connect() as connection:
+            assert connection.scalar(text("SHOW statement_timeout")) == "10s"
+
+
+def test_migrations_go_down_to_nothing_and_up_again(make_app, empty_database):
+    with make_app(database_url=empty_database).app_context():
+        flask_migrate.upgrade(directory=MIGRATIONS)
+        first = schema()
+        assert {"wallets", "transactions"} <= set(inspect(db.engine).get_table_names())
+        flask_migrate.downgrade(directory=MIGRATIONS, revision="base")
+        assert inspect(db.engine).get_table_names() == ["alembic_version"]
+        with db.engine.connect() as connection:
+            left = connection.scalars(
+                text(
+                    "SELECT relname FROM pg_class WHERE relkind IN ('S', 'v', 'm')"
+                    " AND relnamespace = 'public'::regnamespace"
+                )
+            ).all()
+        assert left == []
+        flask_migrate.upgrade(directory=MIGRATIONS)
+        assert schema() == first
+
+
+def test_each_migration_can_be_taken_back_and_repeated(make_app, empty_database):
+    with make_app(database_url=empty_database).app_context():
+        versions = sorted(Path(MIGRATIONS, "versions").glob("*.py"))
+        for _ in versions:
+            flask_migrate.upgrade(directory=MIGRATIONS, revision="+1")
+            flask_migrate.downgrade(directory=MIGRATIONS, revision="-1")
+            flask_migrate.upgrade(directory=MIGRATIONS, revision="+1")
+        at_the_end = schema()
+        flask_migrate.upgrade(directory=MIGRATIONS)
+        assert schema() == at_the_end
+
+
+def test_upgrade_that_fails_in_the_middle_leaves_nothing_behind(
+    make_app, empty_database
+):
+    with make_app(database_url=empty_database).app_context():
+        with db.engine.begin() as connection:
+            # In the way of a later migration.
+            connection.execute(text("CREATE TABLE wallet_rollups (x int)"))
+        with pytest.raises(Exception, match="wallet_rollups"):
+            flask_migrate.upgrade(directory=MIGRATIONS)
+        assert inspect(db.engine).get_table_names() == ["wallet_rollups"]
+
+
+def test_upgrade_of_an_upgraded_database_changes_nothing(context):
+    before = schema()
+    flask_migrate.upgrade(directory=MIGRATIONS)
+    assert schema() == before
