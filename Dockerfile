@@ -1,14 +1,22 @@
-FROM python:3.13-slim AS dependencies
+FROM python:3.13-slim AS build
 
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/*
 
-# The lock files come alone: a change of the code does not install anew.
-COPY requirements.lock requirements-fast.lock /
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1
+
+WORKDIR /build
+# The lock files come first: a change of the code does not install them anew.
+COPY requirements.lock requirements-fast.lock ./
 RUN python -m venv /venv \
-    && /venv/bin/pip install --no-cache-dir --disable-pip-version-check \
-        --require-hashes -r /requirements.lock -r /requirements-fast.lock
+    && /venv/bin/pip install --require-hashes \
+        -r requirements.lock -r requirements-fast.lock
+
+COPY LICENSE README.md pyproject.toml setup.cfg ./
+COPY wallet_app wallet_app
+RUN /venv/bin/pip install --no-deps .
 
 
 FROM python:3.13-slim
@@ -20,10 +28,9 @@ ENV PATH="/venv/bin:$PATH" \
 RUN useradd --system --no-create-home --uid 10001 --shell /usr/sbin/nologin wallet
 
 WORKDIR /app
-COPY --from=dependencies /venv /venv
+COPY --from=build /venv /venv
 COPY gunicorn.conf.py wsgi.py celery_worker.py ./
 COPY migrations migrations
-COPY wallet_app wallet_app
 
 USER 10001
 EXPOSE 8000

@@ -1,7 +1,6 @@
 """What the reports cost: `python -m benchmarks.reporting` (about six minutes)."""
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
@@ -191,18 +190,23 @@ def write_statement(url: str, folder: str, statement_id: str) -> None:
     with create_app(settings(url, Path(folder))).app_context():
         with reading() as connection:
             statement = statements.find(connection, uuid.UUID(statement_id))
-        before = peak_mb()
+        Path("/proc/self/clear_refs").write_text("5")
+        before = memory_mb("VmRSS")
         started = time.monotonic()
         assert statement_writer.write(statement.id)
         took = time.monotonic() - started
-        grown = peak_mb() - before
+        grown = memory_mb("VmHWM") - before
     rows = statement.last_seq - statement.after_seq
     say(f"{statement.format} statement of {rows:,} rows", f"{took:.1f} s")
-    say("peak memory above that of the idle process", f"{grown:.0f} MB")
+    say("peak memory above that of the process before", f"{grown:.0f} MB")
 
 
-def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def memory_mb(name: str) -> float:
+    """VmRSS is what this process has, VmHWM the most it had since the last reset."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) / 1024
+    raise LookupError(name)
 
 
 def say(what: str, figure: str) -> None:

@@ -1,7 +1,7 @@
 """A keep-alive HTTP/1.1 client: many of them fit into one process and its event loop.
 
-Only what the proofs need: it never repeats a request by itself, and tells whether one
-that failed had been sent.
+Only what the proofs need: it never repeats a request by itself, and tells how far one
+that failed had come.
 """
 
 import asyncio
@@ -9,17 +9,26 @@ import json
 import time
 import uuid
 from dataclasses import dataclass
+from enum import StrEnum, auto
 from typing import Any
 
 TIMEOUT_S = 40
 
 
-class NoAnswer(Exception):
-    """The connection failed; `sent` if the request may have reached the service."""
+class Stage(StrEnum):
+    """How far a request came: its connection was being made, was new, or was kept."""
 
-    def __init__(self, reason: object, *, sent: bool) -> None:
-        super().__init__(f"{type(reason).__name__}: {reason}")
-        self.sent = sent
+    CONNECTING = auto()
+    NEW = auto()
+    KEPT = auto()
+
+
+class NoAnswer(Exception):
+    """The connection failed at this stage of the request."""
+
+    def __init__(self, reason: object, stage: Stage) -> None:
+        super().__init__(f"{type(reason).__name__}: {reason} ({stage})")
+        self.stage = stage
 
 
 @dataclass(slots=True)
@@ -46,20 +55,20 @@ class Client:
     async def call(self, method: str, path: str, body: object = None) -> Answer:
         """Send a request and read its answer; raises NoAnswer."""
         began = time.monotonic()
-        sent = False
+        stage = Stage.CONNECTING if self.writer is None else Stage.KEPT
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 if self.writer is None:
                     self.reader, self.writer = await asyncio.open_connection(
                         "127.0.0.1", self.port
                     )
-                sent = True
+                    stage = Stage.NEW
                 self.writer.write(request_bytes(method, path, body))
                 status, headers, content = await self.read_answer()
         except (OSError, EOFError, TimeoutError) as error:
             self.close()
-            self.unanswered += sent
-            raise NoAnswer(error, sent=sent) from error
+            self.unanswered += stage is not Stage.CONNECTING
+            raise NoAnswer(error, stage) from error
         if headers.get("connection", "").lower() == "close":
             self.close()
         return Answer(status, headers, content, time.monotonic() - began)

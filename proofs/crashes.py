@@ -1,4 +1,4 @@
-"""Workers are killed and PostgreSQL crashes under load; clients retry until answered."""
+"""Workers are killed and PostgreSQL crashes; clients retry until they are answered."""
 
 import asyncio
 import random
@@ -28,7 +28,7 @@ RETRY_TIMEOUT_S = 120
 
 
 class Load:
-    """Clients with deposits, withdrawals and transfers; each is asked until answered."""
+    """Clients that send deposits, withdrawals and transfers until each is answered."""
 
     def __init__(self, port: int, wallets: list[str]) -> None:
         self.wallets = wallets

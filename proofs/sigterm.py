@@ -6,7 +6,7 @@ from collections import Counter
 
 import psycopg
 
-from proofs.client import Client, NoAnswer, deposit, make_wallets
+from proofs.client import Client, NoAnswer, Stage, deposit, make_wallets
 from proofs.evidence import (
     Evidence,
     arguments,
@@ -80,9 +80,10 @@ def judge(
     applied = times_applied(connection)
     evidence.figure("answers 200", statuses[200])
     evidence.figure("answers 503", statuses[503])
-    evidence.figure("connections refused", sum(not one.sent for one in failed.values()))
-    sent = {key for key, one in failed.items() if one.sent}
-    evidence.figure("requests without an answer", len(sent))
+    stages = Counter(one.stage for one in failed.values())
+    evidence.figure("connections refused", stages[Stage.CONNECTING])
+    evidence.figure("connections ended before they were served", stages[Stage.NEW])
+    evidence.figure("kept connections ended between requests", stages[Stage.KEPT])
     evidence.check_none("no other answer was given", statuses.keys() - {200, 503})
     evidence.check_none(
         "no operation was applied whose answer was lost", failed.keys() & applied.keys()

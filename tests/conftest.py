@@ -9,6 +9,7 @@ from typing import Any
 
 import books
 import flask_migrate
+import hypothesis
 import psycopg
 import pytest
 from documented_client import DocumentedClient
@@ -21,6 +22,10 @@ from wallet_app import create_app, embedded
 from wallet_app.config import Settings, with_driver
 from wallet_app.database import db
 from wallet_app.ledger import wallets
+
+# An example may take its time on a busy machine.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 # Children first. DELETE, not a rolled back savepoint: commits and threads are real.

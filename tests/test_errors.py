@@ -2,6 +2,7 @@
 
 import logging
 import uuid
+from contextlib import ExitStack
 
 import psycopg
 import pytest
@@ -9,6 +10,7 @@ from ops import wait_until
 from sqlalchemy.engine import make_url
 
 from wallet_app import database
+from wallet_app.database import db
 from wallet_app.ledger import posting
 
 UNKNOWN = uuid.uuid4()
@@ -121,6 +123,18 @@ def test_operation_survives_the_end_of_its_connections(
         answer = client.post(f"/api/v1/wallets/{wallet}/operation", json=OPERATION)
         assert answer.status_code == 200
     assert answer.get_json()["balance_after"] == "3.00"
+
+
+def test_operation_survives_a_pool_full_of_dead_connections(
+    app, client, make_wallet, end_connections
+):
+    wallet = make_wallet()
+    with app.app_context(), ExitStack() as stack:
+        for _ in range(15):
+            stack.enter_context(db.engine.connect())
+    end_connections()
+    answer = client.post(f"/api/v1/wallets/{wallet}/operation", json=OPERATION)
+    assert answer.status_code == 200
 
 
 def test_connection_that_died_in_the_pool_is_replaced_unseen(

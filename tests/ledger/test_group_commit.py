@@ -339,6 +339,38 @@ def test_waiter_killed_as_it_is_to_lead_does_not_block_the_queue(
     assert code(group.submit(deposit(wallet, 1))) == "posted"
 
 
+def test_waiter_that_is_interrupted_and_lives_on_does_not_block_the_queue(
+    app, gate, crowd, new_wallet
+):
+    """Its thread goes on with other work, as a server's threads do."""
+    group = GroupCommit(Bounds(deadline_ms=1000))
+    wallet = new_wallet()
+    leader = hold_a_leader(group, gate, crowd, deposit(wallet, 1))
+    interrupted, idle = threading.Event(), threading.Event()
+
+    def submit_and_live_on():
+        try:
+            group.submit(deposit(wallet, 1))
+        except Killed:
+            interrupted.set()
+        idle.wait(5)
+
+    thread = threading.Thread(target=crowd.in_context, args=[submit_and_live_on])
+    thread.start()
+    wait_until(lambda: len(group.fast.queue) == 1)
+    followers = queue_up(group, gate, crowd, [deposit(wallet, 1) for _ in range(3)])
+    throw_into(thread.ident, Killed)
+    gate.open()
+    assert code(leader.result(5)) == "posted"
+    assert interrupted.wait(5)
+    for future in followers:
+        assert code(future.result(5)) in {"posted", "try_again"}
+    outcome = group.submit(deposit(wallet, 1))
+    idle.set()
+    thread.join()
+    assert code(outcome) == "posted"
+
+
 def test_ledger_serves_on_after_an_unexpected_error(ledger, gate, new_wallet):
     wallet = new_wallet()
     gate.troubles = [ZeroDivisionError()]

@@ -7,7 +7,7 @@ from collections import Counter
 import psycopg
 import pytest
 from ops import deposit, transfer, wait_until, withdraw
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from wallet_app.database import db, reading
 from wallet_app.ledger.group_commit import Bounds, GroupCommit
@@ -112,6 +112,28 @@ def test_transfer_that_waits_for_a_locked_wallet_does_not_lock_its_other_wallet(
     delay = time.monotonic() - start
     holder.commit()
     assert codes_of([waiting]) == ["posted"]
+    assert codes([outcome]) == ["posted"]
+    assert delay < 2
+
+
+def test_wallet_that_is_free_again_does_not_wait_for_a_transfers_other_wallet(
+    group, crowd, new_wallet, held
+):
+    """Both were locked when the transfer came; then one of the locks went away."""
+    freed, locked = new_wallet(10), new_wallet(10)
+    holders = [held(freed), held(locked)]
+    waiting = [
+        crowd.start(group.submit, transfer(freed, locked, 1)),
+        crowd.start(group.submit, transfer(locked, freed, 1)),
+    ]
+    wait_until(lambda: group.slow)
+    time.sleep(LOCKED_BOUNDS.grace_ms / 1000 + 0.1)
+    holders[0].commit()
+    start = time.monotonic()
+    outcome = group.submit(withdraw(freed, 1))
+    delay = time.monotonic() - start
+    holders[1].commit()
+    assert codes_of(waiting) == ["posted"] * 2
     assert codes([outcome]) == ["posted"]
     assert delay < 2
 
@@ -390,61 +412,72 @@ def test_connection_that_is_always_lost_ends_as_unknown(ledger, new_wallet, on_i
 
 
 @pytest.fixture
-def at_first_commit(context):
-    """Call a function with the raw connection when the next transaction commits."""
-    installed = []
+def at_commit(monkeypatch):
+    """Call a function instead of the next COMMIT, with the connection and COMMIT.
+
+    The statements before it have been executed by then. Returns the calls.
+    """
+    commit = psycopg.Connection.commit
+    calls = []
 
     def install(function):
-        def once(connection):
-            if not installed:
+        def commit_once(connection):
+            if calls:
+                commit(connection)
                 return
-            installed.clear()
-            function(connection.connection.dbapi_connection)
+            calls.append(connection)
+            flush(connection)
+            function(connection, commit)
 
-        installed.append(once)
-        event.listen(db.engine, "commit", once)
-        install.listener = once
+        monkeypatch.setattr(psycopg.Connection, "commit", commit_once)
+        return calls
 
-    yield install
-    event.remove(db.engine, "commit", install.listener)
+    return install
+
+
+def flush(connection):
+    """Send what a pipeline holds back, and wait for the answers."""
+    with connection.pipeline():
+        pass
 
 
 def test_connection_lost_between_insert_and_commit_applies_once(
-    ledger, new_wallet, connect, at_first_commit
+    ledger, new_wallet, connect, at_commit
 ):
     wallet = new_wallet()
     killer = connect()
     killer.autocommit = True
 
     def is_alive(pid):
-        return killer.execute(
-            "SELECT FROM pg_stat_activity WHERE pid = %s", [pid]
-        ).fetchall()
+        query = "SELECT FROM pg_stat_activity WHERE pid = %s"
+        return killer.execute(query, [pid]).fetchall()
 
-    def terminate(raw):
-        pid = raw.info.backend_pid
+    def terminate_and_commit(connection, commit):
+        pid = connection.info.backend_pid
         killer.execute("SELECT pg_terminate_backend(%s)", [pid])
         wait_until(lambda: not is_alive(pid))
+        commit(connection)
 
-    at_first_commit(terminate)
+    calls = at_commit(terminate_and_commit)
     operation = deposit(wallet, 1)
     assert codes([ledger.submit(operation)]) == ["posted"]
+    assert len(calls) == 1
     assert stored() == {operation.reference_id: 1}
 
 
-def test_connection_lost_after_the_commit_applies_once(
-    ledger, new_wallet, at_first_commit
-):
+def test_connection_lost_after_the_commit_applies_once(ledger, new_wallet, at_commit):
     """The server has committed, and its answer is lost on the way."""
     wallet = new_wallet()
 
-    def commit_and_lose(raw):
-        raw.commit()
-        raw.close()
+    def commit_and_lose(connection, commit):
+        commit(connection)
+        flush(connection)
+        connection.close()
 
-    at_first_commit(commit_and_lose)
+    calls = at_commit(commit_and_lose)
     operation = deposit(wallet, 1)
     (outcome,) = codes([ledger.submit(operation)])
+    assert len(calls) == 1
     assert outcome in {"posted", "replayed"}
     assert stored() == {operation.reference_id: 1}
 

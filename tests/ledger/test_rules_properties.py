@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ops import operation
 
@@ -49,7 +49,6 @@ def signed(entry):
     return entry.amount if entry.entry_type in INCOMING else -entry.amount
 
 
-@settings(deadline=None)
 @given(st.sampled_from(CURRENCIES), st.lists(steps, max_size=40), st.data())
 def test_no_sequence_of_operations_breaks_a_wallet(currency, sequence, data):
     other_currency = data.draw(st.sampled_from(CURRENCIES))

@@ -64,11 +64,11 @@ def port(migrated_app, settings, tmp_path_factory):
             command, cwd=ROOT, env=environment, stdout=output, stderr=output
         )
     try:
-        wait_until(lambda: is_up(server, port, log), seconds=30)
+        wait_until(lambda: is_up(server, port, log), seconds=60)
         yield port
     finally:
         server.send_signal(signal.SIGTERM)
-        server.wait(15)
+        server.wait(30)
     assert "Traceback" not in log.read_text()
 
 

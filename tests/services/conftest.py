@@ -59,7 +59,7 @@ def start_worker(
 
     yield start
     for worker in started:
-        worker.stop()
+        worker.kill()
     if started:
         # Shown by pytest if the test has failed.
         sys.stdout.write(started[0].log.read_text()[-6000:])

@@ -70,9 +70,7 @@ def test_a_hint_wakes_the_worker_and_beat_keeps_the_rollups(web, wallet, start_w
     # Sooner than beat, which looks for forgotten statements every ten seconds.
     assert time.monotonic() - started < 8
     assert web.get(state["file"], buffered=True).mimetype == "application/pdf"
-    ready = eventually(
-        lambda: found if (found := readiness(web))["workers"] else None
-    )
+    ready = eventually(lambda: found if (found := readiness(web))["workers"] else None)
     assert ready["status"] == "ok"
     assert ready["rollup_lag_seconds"] < 10
 

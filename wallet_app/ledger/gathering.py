@@ -23,8 +23,8 @@ Request = TypeVar("Request")
 class Gather:
     """The bounds of a gathering.
 
-    When callers come together (the last batch had several), a leader waits up to
-    `pause_ms` for `enough` of them: larger batches cost less work for each.
+    When callers come together, a leader waits up to `pause_ms` for as many as came
+    lately, or `enough` of them: larger batches cost less work for each.
     """
 
     queue_length: int
@@ -137,7 +137,7 @@ class Gathering(Generic[Request]):
         self.queue: deque[Ticket[Request]] = deque()
         self.size = 0
         self.leader: Ticket[Request] | None = None
-        self.last_batch = 0
+        self.expected = 1
 
     def submit(self, ticket: Ticket[Request]) -> None:
         """Queue a ticket; raises QueueFullError."""
@@ -158,14 +158,18 @@ class Gathering(Generic[Request]):
         elif not leader.owner.is_alive():
             logger.error("a leader died without handing over")
             self.promote()
-        elif len(self.queue) >= self.bounds.enough and not leader.taken:
+        elif self.is_enough() and not leader.taken:
             leader.release()
+
+    def is_enough(self) -> bool:
+        """Whether waiting for more callers is of no use."""
+        return self.size >= min(self.bounds.enough, self.expected)
 
     def promote(self) -> None:
         """Let the owner of the first ticket lead; the caller holds the mutex."""
         while self.queue:
             ticket = self.queue[0]
-            if ticket.owner.is_alive():
+            if ticket.owner.is_alive() and not ticket.is_settled:
                 ticket.leads = True
                 self.leader = ticket
                 ticket.release()
@@ -191,8 +195,8 @@ class Gathering(Generic[Request]):
         ticket.leads = False
         batch: list[Ticket[Request]] = []
         try:
-            if self.last_batch > 1 and len(self.queue) < self.bounds.enough:
-                ticket.wake.acquire(timeout=0)
+            ticket.wake.acquire(blocking=False)
+            if not self.is_enough():
                 ticket.wake.acquire(timeout=self.bounds.pause_ms / 1000)
             batch = self.take()
             self.serve(batch)
@@ -221,7 +225,8 @@ class Gathering(Generic[Request]):
                 ticket.taken = True
                 self.size -= ticket.size
                 batch.append(ticket)
-            self.last_batch = len(batch)
+            # Forgets a crowd slowly, and a lone caller waits for nobody.
+            self.expected = max(len(batch), self.expected - 1)
         return batch
 
     def hand_over(self) -> None:

@@ -151,9 +151,11 @@ class GroupCommit:
         if uuid is None:
             return False
         with self.mutex:
-            lane = self.slow.get(uuid) or SlowLane(self, uuid)
-            self.slow[uuid] = lane
-            self.queue_slowly(lane, ticket)
+            # Its caller may have given up meanwhile: nobody would lead for it.
+            if not ticket.is_settled:
+                lane = self.slow.get(uuid) or SlowLane(self, uuid)
+                self.slow[uuid] = lane
+                self.queue_slowly(lane, ticket)
         return True
 
     def queue_slowly(self, lane: "SlowLane", ticket: UnitTicket) -> None:

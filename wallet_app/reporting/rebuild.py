@@ -7,12 +7,16 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Connection,
+    Subquery,
+    and_,
     bindparam,
     delete,
     func,
+    literal,
+    or_,
     select,
     text,
-    tuple_,
+    update,
 )
 from sqlalchemy.dialects.postgresql import insert
 
@@ -202,43 +206,68 @@ def rebuild_service_days() -> int:
 
     What is missing is added, so that rollups may go on at the same time.
     """
-    days, wallet_days = ServiceDay.__table__, WalletDay.__table__
-    expected = (
-        select(
-            WALLETS.currency,
-            wallet_days.c.day,
-            wallet_days.c.operation_type,
-            func.sum(wallet_days.c["count"]).label("count"),
-            func.sum(wallet_days.c.total).label("total"),
-        )
-        .join_from(wallet_days, Wallet.__table__, WALLETS.id == wallet_days.c.wallet_id)
-        .group_by(WALLETS.currency, wallet_days.c.day, wallet_days.c.operation_type)
-        .subquery("expected")
-    )
-    names = ("currency", "day", "operation_type")
-    same = tuple_(*(days.c[name] for name in names)) == tuple_(
-        *(expected.c[name] for name in names)
-    )
-    missing = {
-        name: func.coalesce(expected.c[name], 0) - func.coalesce(days.c[name], 0)
-        for name in ("count", "total")
-    }
-    delta = (
-        select(
-            *(func.coalesce(expected.c[name], days.c[name]) for name in names),
-            *missing.values(),
-        )
-        .join_from(expected, days, same, full=True)
-        .where((missing["count"] != 0) | (missing["total"] != 0))
-    )
-    adding = insert(days).from_select([*names, *missing], delta)
-    repaired = adding.on_conflict_do_update(
-        index_elements=list(names),
-        set_={name: days.c[name] + adding.excluded[name] for name in missing},
-    ).returning(days.c.day)
     with transaction() as connection:
         # One pass over all days of all wallets.
         connection.execute(text("SET LOCAL statement_timeout = 0"))
-        differing = len(connection.execute(repaired).all())
-        connection.execute(delete(days).where(days.c["count"] == 0))
+        connection.execute(ADD_MISSING_DAYS)
+        differing = len(connection.execute(CORRECT_DAYS).all())
+        connection.execute(delete(ServiceDay.__table__).where(DAYS["count"] == 0))
     return differing
+
+
+def expected_days() -> Subquery:
+    """The service's days as the wallets' days have them."""
+    of_wallets = WalletDay.__table__.c
+    keys = WALLETS.currency, of_wallets.day, of_wallets.operation_type
+    return (
+        select(
+            *keys,
+            func.sum(of_wallets["count"]).label("count"),
+            func.sum(of_wallets.total).label("total"),
+        )
+        .join_from(
+            WalletDay.__table__, Wallet.__table__, WALLETS.id == of_wallets.wallet_id
+        )
+        .group_by(*keys)
+        .subquery("expected")
+    )
+
+
+def corrections() -> Subquery:
+    """By day of the service, what is missing in it: negative if it has too much."""
+    stored, expected = ServiceDay.__table__.alias("stored"), expected_days()
+    same = and_(*(stored.c[name] == expected.c[name] for name in DAY_KEYS))
+    missing = [
+        func.coalesce(expected.c[name], 0) - stored.c[name]
+        for name in ("count", "total")
+    ]
+    return (
+        select(
+            *(stored.c[name] for name in DAY_KEYS),
+            missing[0].label("count"),
+            missing[1].label("total"),
+        )
+        .join_from(stored, expected, same, isouter=True)
+        .where(or_(missing[0] != 0, missing[1] != 0))
+        .subquery("correction")
+    )
+
+
+DAYS = ServiceDay.__table__.c
+DAY_KEYS = ("currency", "day", "operation_type")
+EXPECTED = expected_days()
+ADD_MISSING_DAYS = (
+    insert(ServiceDay.__table__)
+    .from_select(
+        [*DAY_KEYS, "count", "total"],
+        select(*(EXPECTED.c[name] for name in DAY_KEYS), literal(0), literal(0)),
+    )
+    .on_conflict_do_nothing()
+)
+CORRECTION = corrections()
+CORRECT_DAYS = (
+    update(ServiceDay.__table__)
+    .where(*(DAYS[name] == CORRECTION.c[name] for name in DAY_KEYS))
+    .values({name: DAYS[name] + CORRECTION.c[name] for name in ("count", "total")})
+    .returning(DAYS.day)
+)
