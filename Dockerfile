@@ -25,7 +25,9 @@ ENV PATH="/venv/bin:$PATH" \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 
-RUN useradd --system --no-create-home --uid 10001 --shell /usr/sbin/nologin wallet
+# A volume over a folder of the image belongs to whom the folder belongs to.
+RUN useradd --system --no-create-home --uid 10001 --shell /usr/sbin/nologin wallet \
+    && install --directory --owner=wallet /var/lib/wallet/statements
 
 WORKDIR /app
 COPY --from=build /venv /venv

@@ -13,6 +13,9 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock"
 
 .PHONY: help setup run test lint format migrate check-migrations lock clean
+.PHONY: test-services prove-reporting bench-reporting
+PROOFS := ring same-key held-lock sigterm crashes thousand
+.PHONY: prove $(PROOFS:%=prove-%)
 .PHONY: bench bench-quick bench-clients bench-threads bench-large
 
 help: ## Show what there is to make
@@ -27,6 +30,15 @@ run: setup ## Start the whole service (PORT=8000 HOST=127.0.0.1), end it with Ct
 
 test: setup ## Run the tests with coverage (ARGS="-k name" picks some)
 	$(BIN)/pytest --cov $(ARGS)
+
+test-services: setup ## Test the workers with PostgreSQL, RabbitMQ and Redis as broker
+	$(BIN)/pytest -m services tests/services $(ARGS)
+
+prove-reporting: setup ## Kill workers under load and compare every report (4 minutes)
+	$(BIN)/python -m proofs.reporting
+
+bench-reporting: setup ## Measure what reports cost (6 minutes)
+	$(BIN)/python -m benchmarks.reporting
 
 lint: setup ## Check style, types, imports, spelling and container files
 	$(BIN)/ruff check .
@@ -65,6 +77,11 @@ bench-threads: setup ## Throughput against workers and threads
 
 bench-large: setup ## Throughput with ten million transactions in the table
 	$(BENCH) large $(BENCH_OPTIONS)
+
+prove: $(PROOFS:%=prove-%) ## Run the slow proofs of docs/proofs.md, six minutes
+
+$(PROOFS:%=prove-%): prove-%: setup
+	$(BIN)/python -m proofs.$(subst -,_,$*) $(ARGS)
 
 lock: setup ## Renew the lock files (LOCK_FLAGS=--upgrade takes newer versions)
 	$(UV_COMPILE) $(LOCK_FLAGS) --output-file requirements.lock setup.cfg

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,6 +38,8 @@ ADD_HISTORY = """
     ORDER BY seq, wallets.id
 """
 STEPS_AT_A_TIME = 50
+SETTLE_SECONDS = 0.2
+SETTLE_TIMEOUT_SECONDS = 10
 WRONG_WALLETS = """
     SELECT count(*) FROM wallets LEFT JOIN (
         SELECT wallet_id, count(*) AS steps, max(seq) AS last,
@@ -101,6 +104,13 @@ class Database:
             connection.execute(f"CREATE DATABASE {name}")
         url = make_url(self.url).set(database=name).render_as_string(False)
         return migrated(url, self.postmaster)
+
+    def settle(self) -> None:
+        """Wait until the server rests from the requests of an earlier load."""
+        deadline = time.monotonic() + SETTLE_TIMEOUT_SECONDS
+        used_s = -1.0
+        while used_s != (used_s := self.cpu_seconds()) and time.monotonic() < deadline:
+            time.sleep(SETTLE_SECONDS)
 
     def cpu_seconds(self) -> float:
         """What all of the server's processes have used, those that ended included."""

@@ -63,9 +63,8 @@ class Figures:
     ) -> float:
         """The median of the rounds' ratios: what slows a round slows both."""
         pairs = zip(self.samples[above], self.samples[below], strict=True)
-        return statistics.median(
-            getattr(a, value) / getattr(b, value) for a, b in pairs
-        )
+        ratios: list[float] = [getattr(a, value) / getattr(b, value) for a, b in pairs]
+        return statistics.median(ratios)
 
     def failed(self, workload: str, candidate: str) -> int:
         """How many requests failed in all rounds."""
@@ -94,6 +93,7 @@ def measure(
 def take_sample(
     workload: Workload, candidate: Candidate, database: Database, seconds: int
 ) -> Sample:
+    database.settle()
     web_before_s, postgres_before_s = candidate.cpu_seconds(), database.cpu_seconds()
     outcome = candidate.load(workload, seconds)
     web_s = candidate.cpu_seconds() - web_before_s
@@ -116,9 +116,3 @@ def say(number: int, workload: Workload, candidate: Candidate, sample: Sample) -
         f"  p99 {sample.p99_ms:7.2f} ms  failed {sample.failed:.0f}",
         flush=True,
     )
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """The value that this share of the values does not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

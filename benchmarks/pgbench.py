@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.candidates import Outcome
 from benchmarks.database import Database
-from benchmarks.measuring import quantile
+from benchmarks.quantiles import quantile
 from benchmarks.workloads import ZIPF_EXPONENT, Workload
 from wallet_app import embedded_cluster
 

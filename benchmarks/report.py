@@ -10,7 +10,11 @@ from benchmarks.candidates import client_name
 from benchmarks.database import ROOT, Database
 from benchmarks.measuring import Figures
 
-TITLES = {"operations_per_s": "operations/s", "p99_ms": "p99 ms"}
+TITLES = {
+    "operations_per_s": "operations/s",
+    "p99_ms": "p99 ms",
+    "web_cpu_us": "web CPU µs/op",
+}
 PAGE = ROOT / "docs" / "benchmarks.md"
 
 
@@ -85,6 +89,12 @@ def grid(figures: Figures, value: str) -> str:
         for workload in dict.fromkeys(name for name, _ in figures.samples)
     ]
     return table([TITLES[value], *columns], rows, texts=1)
+
+
+def failures(figures: Figures) -> str:
+    """How many requests failed, for tables that do not show it."""
+    failed = sum(figures.failed(*key) for key in figures.samples)
+    return f"Requests that were not answered with 200: {failed}."
 
 
 def or_dash(microseconds: float) -> str:

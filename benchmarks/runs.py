@@ -80,6 +80,16 @@ def machine(store: Database, options: Options) -> str:
     return report.machine(store, rounds=options.rounds, seconds=options.seconds)
 
 
+def grids(figures: Figures, store: Database, options: Options) -> str:
+    values = ("operations_per_s", "p99_ms", "web_cpu_us")
+    tables = [report.grid(figures, value) for value in values]
+    return "\n\n".join([machine(store, options), *tables, report.failures(figures)])
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def loads(options: Options) -> Result:
     """All candidates under all loads, and a lone client."""
     with (
@@ -119,12 +129,12 @@ def clients(options: Options) -> Result:
     with database.throw_away() as store, servers(store, *names) as found:
         hot = workloads.hot(store.fill(wallets=WALLETS, rows=HISTORY_ROWS))
         by_count = [
-            replace(hot, name=f"{count} clients", connections=count)
+            replace(hot, name=plural(count, "client"), connections=count)
             for count in CLIENTS
         ]
         cells = [(load, found[name]) for load in by_count for name in names]
         figures = take(cells, store, options)
-        text = f"{machine(store, options)}\n\n{report.samples_table(figures)}"
+        text = grids(figures, store, options)
     lines = {
         name: [figures.median(load.name, name).operations_per_s for load in by_count]
         for name in names
@@ -141,18 +151,14 @@ def threads(options: Options) -> Result:
         for _ in range(options.rounds):
             for workers in WORKERS:
                 for count in THREADS:
-                    name = f"{count} threads"
-                    load = replace(hot, name=f"{workers} workers")
+                    name = plural(count, "thread")
+                    load = replace(hot, name=plural(workers, "worker"))
                     with serve(
                         name, "wsgi:app", store.url, workers=workers, threads=count
                     ) as server:
                         once = replace(options, rounds=1)
                         figures.extend(take([(load, server)], store, once))
-        parts = [
-            machine(store, options),
-            *(report.grid(figures, value) for value in ("operations_per_s", "p99_ms")),
-        ]
-    return Result(figures, "\n\n".join(parts))
+        return Result(figures, grids(figures, store, options))
 
 
 def large(options: Options) -> Result:

@@ -8,9 +8,12 @@ import asyncio
 import json
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum, auto
 from typing import Any
+
+import psutil
 
 TIMEOUT_S = 40
 
@@ -127,6 +130,26 @@ def transfer(source: str, target: str, amount: str) -> tuple[str, Any]:
 
 def reference() -> dict[str, str]:
     return {"reference_id": str(uuid.uuid4())}
+
+
+async def connect_evenly(
+    clients: Sequence[Client], workers: Sequence[psutil.Process]
+) -> None:
+    """Give each worker its share of the clients.
+
+    Left to themselves, idle workers do not share: the one that the kernel wakes first
+    takes nearly all connections. So the others are stopped meanwhile.
+    """
+    for place, worker in enumerate(workers):
+        others = [other for other in workers if other is not worker]
+        for other in others:
+            other.suspend()
+        try:
+            for client in clients[place :: len(workers)]:
+                await client.call("GET", "/healthz")
+        finally:
+            for other in others:
+                other.resume()
 
 
 async def make_wallets(port: int, count: int, balance: str | None = None) -> list[str]:

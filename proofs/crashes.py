@@ -68,7 +68,7 @@ async def disturb(service: Service, kills: int, database_crashes: int) -> None:
     }
     for kill in range(kills):
         await asyncio.sleep(BETWEEN_KILLS_S * chance.uniform(0.5, 1.5))
-        service.kill_worker(chance.randrange(2))
+        service.kill_busiest_worker()
         if kill in crash_at:
             await asyncio.sleep(BETWEEN_KILLS_S * chance.uniform(0.5, 1.5))
             await asyncio.to_thread(service.crash_database)

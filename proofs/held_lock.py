@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import psycopg
 
-from proofs.client import Answer, Client, deposit, make_wallets
+from proofs.client import Answer, Client, connect_evenly, deposit, make_wallets
 from proofs.evidence import (
     Evidence,
     arguments,
@@ -33,14 +33,14 @@ BOUND_S = 1.0
 class Load:
     """Deposits of one unit on some wallets; every answer is kept."""
 
-    def __init__(self, port: int, wallets: list[str]) -> None:
-        self.port = port
+    def __init__(self, port: int, wallets: list[str], clients: int) -> None:
         self.wallets = wallets
+        self.clients = [Client(port) for _ in range(clients)]
         self.answers: list[tuple[str, str, Answer]] = []
         self.stopped = False
 
     async def run_client(self, number: int) -> None:
-        client = Client(self.port)
+        client = self.clients[number]
         wallet = self.wallets[number % len(self.wallets)]
         while not self.stopped:
             path, body = deposit(wallet, "1.00")
@@ -54,12 +54,17 @@ class Load:
         return Counter(answer.status for _, _, answer in self.answers)
 
 
-async def load(service: Service, seconds: int) -> tuple[Load, Load]:
+async def run(service: Service, seconds: int, evidence: Evidence) -> tuple[Load, Load]:
     locked, *others = await make_wallets(service.port, OTHERS + 1)
-    on_locked, on_others = Load(service.port, [locked]), Load(service.port, others)
-    clients = [on_locked.run_client(n) for n in range(CALLERS_OF_THE_LOCKED)]
-    clients += [on_others.run_client(n) for n in range(CALLERS_OF_OTHERS)]
-    running_clients = asyncio.gather(*clients)
+    on_locked = Load(service.port, [locked], CALLERS_OF_THE_LOCKED)
+    on_others = Load(service.port, others, CALLERS_OF_OTHERS)
+    loads = (on_locked, on_others)
+    for load in loads:
+        await connect_evenly(load.clients, service.workers())
+    evidence.figure("callers at each worker", service.callers_by_worker())
+    running_clients = asyncio.gather(
+        *(load.run_client(n) for load in loads for n in range(len(load.clients)))
+    )
     await asyncio.sleep(BEFORE_S)
     with service.connect() as holder, holder.transaction():
         holder.execute("SELECT FROM wallets WHERE uuid = %s FOR UPDATE", [locked])
@@ -88,7 +93,7 @@ def main() -> int:
     seconds = arguments(__doc__, seconds=10).seconds
     evidence = Evidence(f"Held lock: one wallet's row is held for {seconds} s")
     with running() as service:
-        on_locked, on_others = asyncio.run(load(service, seconds))
+        on_locked, on_others = asyncio.run(run(service, seconds, evidence))
         judge_others(evidence, on_others)
         refused = [key for _, key, one in on_locked.answers if one.status == 503]
         found = asyncio.run(look_up(service.port, refused))

@@ -9,7 +9,6 @@ import argparse
 import os
 import random
 import signal
-import sys
 import threading
 import time
 import uuid
@@ -23,17 +22,14 @@ from flask import Flask
 from sqlalchemy import text
 
 from benchmarks import database
+from tests import recount
+from tests.services.workers import Worker, eventually
 from wallet_app import create_app
 from wallet_app.config import Settings
 from wallet_app.database import reading
 from wallet_app.ledger.rules import Operation, OperationType
 from wallet_app.reporting import hints, queries, rebuild, rollup, service_statistics
 from wallet_app.reporting import statements as statements_
-
-sys.path.append(str(database.ROOT / "tests"))
-sys.path.append(str(database.ROOT / "tests" / "services"))
-import recount
-from workers import Worker, eventually
 
 WALLETS, READERS, WRITERS, KILLS = 40, 3, 8, 20
 FRESH = text(
@@ -172,7 +168,7 @@ def prove_kills(app: Flask, wallets: list[uuid.UUID], workers: list[Worker]) -> 
         for number in range(KILLS):
             asked += ask(wallets, number)
             time.sleep(random.uniform(0.5, 3))
-            kill_one(workers, hit, whole=number % 4 == 3)
+            kill_one(workers[number % 2], hit, whole=number % 4 >= 2)
         eventually(lambda: ended(asked) == len(asked), 180, "a statement does not end")
     for name, times in hit.items():
         say(f"killed with SIGKILL: {name}", str(times))
@@ -215,11 +211,10 @@ def ask(wallets: list[uuid.UUID], number: int) -> list[uuid.UUID]:
     return found
 
 
-def kill_one(workers: list[Worker], hit: Counter[str], *, whole: bool) -> None:
+def kill_one(worker: Worker, hit: Counter[str], *, whole: bool) -> None:
     """A process that runs tasks, or a whole worker, which is then started again."""
-    worker = random.choice(workers)
-    children = worker.children()
-    if whole or not children:
+    children = eventually(worker.children)
+    if whole:
         worker.kill()
         worker.start()
         hit["whole workers"] += 1

@@ -8,7 +8,7 @@ from collections import Counter
 
 import psycopg
 
-from proofs.client import Answer, Client, deposit, make_wallets
+from proofs.client import Answer, Client, connect_evenly, deposit, make_wallets
 from proofs.evidence import (
     Evidence,
     arguments,
@@ -53,31 +53,17 @@ async def kill_workers(service: Service, kills: int) -> None:
     chance = random.Random(1)
     for _ in range(kills):
         await asyncio.sleep(KILL_EVERY_S * chance.uniform(0.5, 1.5))
-        service.kill_worker(chance.randrange(2))
-
-
-def callers_by_worker(service: Service) -> str:
-    """How many connections each worker serves: both must take part in the race."""
-    counts = [
-        sum(
-            one.status == "ESTABLISHED" and one.laddr.port == service.port
-            for one in ours
-        )
-        for ours in (worker.net_connections("tcp") for worker in service.workers())
-    ]
-    return " + ".join(map(str, sorted(counts)))
+        service.kill_busiest_worker()
 
 
 async def load(service: Service, rounds: int, kills: int, evidence: Evidence) -> Race:
     (wallet,) = await make_wallets(service.port, 1)
     race = Race(service.port, wallet)
-    for client in race.clients:
-        # One after the other: connections that come together go to one worker.
-        await client.call("GET", "/healthz")
+    await connect_evenly(race.clients, service.workers())
     for _ in range(rounds):
         await race.run_round()
     evidence.figure("keys without disturbance", rounds)
-    evidence.figure("callers at each worker", callers_by_worker(service))
+    evidence.figure("callers at each worker", service.callers_by_worker())
     evidence.check(
         f"undisturbed, each key had 1 first answer and {CALLERS - 1} replays",
         race.replays_by_round == {CALLERS - 1: rounds},

@@ -72,11 +72,21 @@ class Service:
     def workers(self) -> list[psutil.Process]:
         return psutil.Process(self.gunicorn.pid).children()
 
-    def kill_worker(self, choice: int) -> None:
-        """End one of the workers as the kernel would for want of memory."""
-        workers = self.workers()
-        if workers:
-            workers[choice % len(workers)].send_signal(signal.SIGKILL)
+    def callers(self, worker: psutil.Process) -> int:
+        """How many connections a worker serves at this moment."""
+        return sum(
+            one.laddr.port == self.port and bool(one.raddr)
+            for one in worker.net_connections("tcp")
+        )
+
+    def callers_by_worker(self) -> str:
+        """As in "24 + 26"."""
+        return " + ".join(str(self.callers(worker)) for worker in self.workers())
+
+    def kill_busiest_worker(self) -> None:
+        """End a worker as the kernel does for want of memory."""
+        with contextlib.suppress(psutil.NoSuchProcess, ValueError):
+            max(self.workers(), key=self.callers).kill()
 
     def stop(self) -> float:
         """Ask gunicorn to end, and wait; return the seconds that it took."""

@@ -67,12 +67,15 @@ def memory_bytes(service: Service) -> int:
     return sum(worker.memory_info().rss for worker in service.workers())
 
 
-async def run(service: Service, seconds: int) -> tuple[Load, int, int]:
+async def run(
+    service: Service, seconds: int, evidence: Evidence
+) -> tuple[Load, int, int]:
     (wallet,) = await make_wallets(service.port, 1)
     load = Load(service.port, wallet, seconds)
     clients = asyncio.gather(*(load.run_client() for _ in range(CONNECTIONS)))
     await asyncio.sleep(min(FIRST_LOOK_S, seconds / 2))
     early = memory_bytes(service)
+    evidence.figure("connections at each worker", service.callers_by_worker())
     await asyncio.sleep(max(0.0, load.deadline - time.monotonic()))
     late = memory_bytes(service)
     await clients
@@ -85,7 +88,7 @@ def main() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, OPEN_FILES), hard))
     with running() as service:
-        load, early, late = asyncio.run(run(service, seconds))
+        load, early, late = asyncio.run(run(service, seconds, evidence))
         evidence.figure("memory of both workers early", f"{early / 2**20:.0f} MiB")
         evidence.figure("memory of both workers at the end", f"{late / 2**20:.0f} MiB")
         evidence.check("the workers' memory is flat", late < early * FLAT)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import psycopg
@@ -36,15 +37,17 @@ def show(server: embedded.Server, setting: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def shared_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("embedded") / "pg"
+def folder() -> Iterator[Path]:
+    """Not pytest's: the start of another pytest closes that to PostgreSQL's user."""
+    with TemporaryDirectory() as name:
+        yield Path(name)
 
 
 @pytest.fixture
-def data_dir(shared_data_dir: Path) -> Iterator[Path]:
-    """A data directory whose server no test leaves running."""
-    yield shared_data_dir
-    assert not is_running(shared_data_dir)
+def data_dir(folder: Path) -> Iterator[Path]:
+    """A data directory, shared by the tests, whose server none leaves running."""
+    yield folder / "pg"
+    assert not is_running(folder / "pg")
 
 
 @pytest.fixture
@@ -159,8 +162,8 @@ def test_server_that_does_not_answer_in_time_is_stopped(
         embedded.start(data_dir)
 
 
-def test_long_path_and_half_made_directory_are_no_obstacle(tmp_path: Path) -> None:
-    data_dir = tmp_path / ("long, 'quoted' " * 7) / "pg"
+def test_long_path_and_half_made_directory_are_no_obstacle(folder: Path) -> None:
+    data_dir = folder / ("long, 'quoted' " * 7) / "pg"
     data_dir.with_suffix(".new").mkdir(parents=True)
     (data_dir.with_suffix(".new") / "PG_VERSION").write_text("18\n")
     with embedded.start(data_dir) as server:
@@ -196,3 +199,12 @@ def test_root_runs_the_server_as_the_owner_of_the_data(data_dir: Path) -> None:
     with embedded.start(data_dir):
         process = psutil.Process(int(server_note(data_dir)[0]))
         assert process.uids().real == data_dir.stat().st_uid != 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root changes users")
+def test_server_stops_though_its_user_cannot_reach_the_folder(
+    folder: Path, data_dir: Path
+) -> None:
+    with embedded.start(data_dir):
+        folder.chmod(0o700)
+    assert not is_running(data_dir)

@@ -97,7 +97,7 @@ def test_read_that_waits_too_long_for_the_database_is_a_503(
 
 
 @pytest.fixture
-def end_connections(database_url):
+def end_connections(app, database_url):
     """End every connection of the service, as a restart of the database does."""
     url = make_url(database_url).set(drivername="postgresql")
     theirs = (
@@ -111,7 +111,10 @@ def end_connections(database_url):
             connection.execute("SELECT pg_terminate_backend(pid)" + theirs)
             wait_until(lambda: not connection.execute("SELECT" + theirs).fetchall())
 
-    return end
+    yield end
+    # Those that have died must not be met by another test.
+    with app.app_context():
+        db.engine.dispose()
 
 
 def test_operation_survives_the_end_of_its_connections(

@@ -27,7 +27,7 @@ class Settings:
     workers: int = 2
     threads: int = 32
     group_commit: bool = True
-    queue_length: int = 2000
+    queue_length: int = 50_000
     batch_size: int = 1000
     deadline_ms: int = 10_000
     lock_timeout_ms: int = 400

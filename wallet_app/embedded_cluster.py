@@ -8,6 +8,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
@@ -70,6 +71,9 @@ class Cluster:
 
     def run(self, program: str, *arguments: str) -> None:
         """Run one of PostgreSQL's programs; raises EmbeddedDatabaseError."""
+        if self.owner:
+            make_traversable(self.data_dir)
+            make_traversable(self.bin_dir / program)
         uid, gid = self.owner or (None, None)
         finished = subprocess.run(  # noqa: S603
             [str(self.bin_dir / program), *arguments],
@@ -113,9 +117,6 @@ def prepare(data_dir: Path) -> Cluster:
             owner = pwd.getpwnam(SYSTEM_USER)[2:4]
     version = utils.TARGET_POSTGRES_VERSION
     cluster = Cluster(data_dir, utils.POSTGRES_VERSIONS[version], version, owner)
-    if owner:
-        make_traversable(data_dir)
-        make_traversable(cluster.bin_dir / "postgres")
     if not data_dir.exists():
         initialise(cluster)
     refuse_other_version(cluster)
@@ -238,19 +239,13 @@ def shut_down(cluster: Cluster) -> None:
     import psutil  # noqa: PLC0415
 
     note = server_note(cluster.data_dir)
-    for mode in ("fast", "immediate"):
+    # PostgreSQL's fast and immediate shutdown.
+    for number in (signal.SIGINT, signal.SIGQUIT):
         server = find_server(cluster.data_dir)
         if server is None:
             break
-        with contextlib.suppress(EmbeddedDatabaseError, psutil.TimeoutExpired):
-            cluster.run(
-                "pg_ctl",
-                "stop",
-                f"--mode={mode}",
-                f"--timeout={STOP_TIMEOUT_SECONDS}",
-                f"--pgdata={cluster.data_dir}",
-            )
-            # It takes its note away a moment before it ends.
+        with contextlib.suppress(psutil.Error):
+            server.send_signal(number)
             server.wait(STOP_TIMEOUT_SECONDS)
     if len(note) > SOCKET_LINE:
         with contextlib.suppress(OSError):

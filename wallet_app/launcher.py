@@ -75,12 +75,17 @@ def launch(options: argparse.Namespace, settings: Settings) -> None:
         run_to_end("The migration", [*flask, "db", "upgrade"])
         if not options.no_demo:
             run_to_end("Loading the demo data", [*flask, "wallet", "demo"])
-        say("Starting the web server and the worker ...")
+        say("Starting the web server and the workers ...")
+        schedule = settings.instance_dir / "celerybeat-schedule"
         children = parts.enter_context(
             running(
                 {
                     "The web server": web_command(options.host, options.port),
-                    "The worker": worker_command(settings.instance_dir),
+                    "The rollup worker": worker_command(
+                        "rollups", "--beat", "--schedule", str(schedule)
+                    ),
+                    # A large statement must not delay the rollups.
+                    "The statement worker": worker_command("statements"),
                 }
             )
         )
@@ -96,15 +101,14 @@ def web_command(host: str, port: int) -> list[str]:
     return [sys.executable, "-m", "gunicorn", "--bind", address, "wsgi:app"]
 
 
-def worker_command(instance_dir: Path) -> list[str]:
-    """The command line of Celery: one worker, with the scheduler inside."""
+def worker_command(queue: str, *options: str) -> list[str]:
+    """The command line of Celery: one worker for one queue."""
     return [
         # Root is warned of Celery, but not of the rest of the service.
         *(sys.executable, "-W", "ignore:You're running the worker with superuser"),
         *("-m", "celery", "--quiet", "--app", "celery_worker:celery"),
-        *("worker", "--beat", "--schedule", str(instance_dir / "celerybeat-schedule")),
-        *("--queues", "rollups,statements,celery", "--concurrency", "1"),
-        *("--loglevel", "WARNING"),
+        *("worker", "--hostname", f"{queue}@%h", "--queues", queue),
+        *("--concurrency", "1", "--loglevel", "WARNING", *options),
     ]
 
 

@@ -49,6 +49,7 @@ class History:
         while cursor is not None:
             page = self.page(f"{query}&{cursor}" if query else cursor)
             found += [row["seq"] for row in page["data"]]
+            assert len(found) <= len(self.operations), "the pages go round in circles"
             assert page["has_more"] == (page["next_cursor"] is not None)
             cursor = page["next_cursor"] and f"cursor={page['next_cursor']}"
         return found

@@ -65,7 +65,7 @@ def test_healthy_service_passes_every_step(app, smoke):
     ("path", "old", "new", "failing"),
     [
         ("/healthz", "ok", "no", "the service lives"),
-        ("/readyz", "ok", "no", "it reaches its database"),
+        ("/readyz", "degraded", "no", "it reaches its database"),
         ("/openapi.json", '"3.1', '"3.0', "it describes itself"),
         ("/docs", 'src="/', 'src="https://cdn.example/', "the pages"),
         ("/redoc", "/static/", "/nowhere/", "the pages"),

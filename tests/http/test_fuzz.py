@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 OPERATION = {"operation_type": "DEPOSIT", "amount": "1.00"}
 # The wallet is shared by a test's examples: what they do to it does not matter.
 shared = settings(
-    max_examples=40,
+    max_examples=25,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 scalars = (

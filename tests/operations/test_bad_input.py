@@ -160,7 +160,7 @@ def test_all_missing_fields_are_named_at_once(refuse):
 
 @pytest.mark.parametrize(
     "name",
-    ["ammount", "wallet_uuid", "currency", "AMOUNT", "", "amount ", "\ud800", "\x00"],
+    ["sum", "wallet_uuid", "currency", "AMOUNT", "", "amount ", "\ud800", "\x00"],
     ids=ascii,
 )
 def test_unknown_field_is_refused_and_named(invalid, name):

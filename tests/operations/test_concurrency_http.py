@@ -107,6 +107,7 @@ def history(port, wallet):
         status, page = get(port, path)
         assert status == 200, page
         rows += page["data"]
+        assert len(rows) <= CLIENTS * OPERATIONS + 1, "the pages go round in circles"
         cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
     return rows
 

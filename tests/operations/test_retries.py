@@ -11,8 +11,13 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
+import psycopg
 import pytest
 from ops import Crowd, wait_until
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+
+from wallet_app.database import reading
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 30
@@ -225,3 +230,40 @@ def test_keys_that_two_wallets_contest_leave_their_neighbours_alone(
     balances = [balance_of(wallet) for wallet in wallets]
     for pair in zip(balances[::2], balances[1::2], strict=True):
         assert sorted(pair) == ["0.03", "1.03"]
+
+
+@pytest.fixture
+def elsewhere(database_url):
+    """A connection of a process that is not ours."""
+    url = make_url(database_url).set(drivername="postgresql")
+    with psycopg.connect(url.render_as_string(hide_password=False)) as connection:
+        yield connection
+
+
+def somebody_waits():
+    """Whether a transaction waits for another one's end."""
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'transactionid'"
+    with reading() as connection:
+        return connection.scalar(text(waits)) > 0
+
+
+@pytest.mark.parametrize("group_commit", [True, False])
+def test_lone_operation_whose_key_another_process_commits_first_is_told(
+    app, make_app, make_wallet, elsewhere, group_commit
+):
+    theirs, ours, key = make_wallet(), make_wallet(), str(uuid.uuid4())
+    elsewhere.execute(
+        "WITH step AS (UPDATE wallets SET balance = balance + 1, version = version + 1,"
+        " updated_at = now() WHERE uuid = %s RETURNING *)"
+        " INSERT INTO transactions (wallet_id, seq, operation_type, amount,"
+        " balance_before, balance_after, reference_id, created_at)"
+        " SELECT id, version, 'DEPOSIT', 1, balance - 1, balance, %s, updated_at"
+        " FROM step",
+        [theirs, key],
+    )
+    crowd = Crowd(app, 1)
+    call = in_process(make_app(group_commit=group_commit))
+    waiting = crowd.start(insist, (call, *operation(ours, "1.00", key)))
+    wait_until(lambda: waiting.done() or crowd.in_context(somebody_waits))
+    elsewhere.commit()
+    assert seen([waiting.result(10)]) == {"idempotency_key_reused": 1}

@@ -163,7 +163,7 @@ class Gathering(Generic[Request]):
 
     def is_enough(self) -> bool:
         """Whether waiting for more callers is of no use."""
-        return self.size >= min(self.bounds.enough, self.expected)
+        return len(self.queue) >= self.expected or self.size >= self.bounds.enough
 
     def promote(self) -> None:
         """Let the owner of the first ticket lead; the caller holds the mutex."""
@@ -225,8 +225,8 @@ class Gathering(Generic[Request]):
                 ticket.taken = True
                 self.size -= ticket.size
                 batch.append(ticket)
-            # Forgets a crowd slowly, and a lone caller waits for nobody.
-            self.expected = max(len(batch), self.expected - 1)
+            # A crowd is forgotten within a few batches; a lone caller never waits.
+            self.expected = max(len(batch), self.expected * 3 // 4)
         return batch
 
     def hand_over(self) -> None:

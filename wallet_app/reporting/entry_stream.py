@@ -14,7 +14,7 @@ from wallet_app.reporting.summary_sql import WALLET_ID, balance_at_seq
 
 # Entries never change and their seqs have no gaps, so many short reads give what one
 # long one would, without a snapshot that stays open beside the money requests.
-ROWS_A_READ = 5000
+ROWS_A_READ = 2000
 COUNTERPARTY = WALLETS.id.table.alias("counterparty")
 AFTER_SEQ = bindparam("after_seq", type_=BigInteger)
 TO_SEQ = bindparam("to_seq", type_=BigInteger)
