@@ -20,9 +20,6 @@ def is_ours(name: str | None, kind: str, _parents: Any) -> bool:
 
 def run_online() -> None:
     with extension.db.engine.connect() as connection:
-        # Building an index on a large table takes longer than a request may.
-        connection.exec_driver_sql("SET statement_timeout = 0")
-        connection.commit()
         context.configure(
             connection=connection,
             target_metadata=extension.db.metadata,
@@ -30,6 +27,8 @@ def run_online() -> None:
             **extension.configure_args,
         )
         with context.begin_transaction():
+            # Building an index on a large table takes longer than a request may.
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             context.run_migrations()
 
 

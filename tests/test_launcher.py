@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -93,7 +94,11 @@ def test_signals_leave_no_process_and_the_next_run_finds_the_money(
         wallet = run.post("/api/v1/wallets", {"currency": "USD"})["uuid"]
         deposit = {"operation_type": "DEPOSIT", "amount": 7}
         run.post(f"/api/v1/wallets/{wallet}/operation", deposit)
-        assert run.end(signal.SIGINT) == 0
+        # A browser's idle connection does not keep the web server from ending.
+        with socket.create_connection(("127.0.0.1", run.port)) as browser:
+            browser.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert browser.recv(12) == b"HTTP/1.1 200"
+            assert run.end(signal.SIGINT) == 0
         assert left_behind(instance_dir) == []
     with started(instance_dir, tmp_path / "log", "--no-demo") as run:
         balance = json.loads(run.get(f"/api/v1/wallets/{wallet}/balance"))

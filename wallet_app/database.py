@@ -63,9 +63,11 @@ def init_app(app: Flask, settings: Settings, database_url: str) -> None:
 
 def engine_options(settings: Settings, database_url: str) -> dict[str, Any]:
     """Options for create_engine: a bounded pool, and a bound on every statement."""
+    gathered = settings.group_commit
     timeouts = {
         "statement_timeout": settings.statement_timeout_ms,
-        "lock_timeout": settings.lock_timeout_ms,
+        # One by one, the callers of a busy wallet wait in the row lock's own queue.
+        "lock_timeout": settings.lock_timeout_ms if gathered else settings.deadline_ms,
         # A client that hangs inside a transaction would hold its wallets' locks.
         "idle_in_transaction_session_timeout": settings.deadline_ms,
     }
@@ -133,6 +135,8 @@ def pipeline() -> Iterator[psycopg.Connection]:
         except psycopg.Error as error:
             if connection.closed:
                 pooled.invalidate(error)
+                # What broke this link has probably broken those in the pool as well.
+                db.engine.dispose()
                 raise ConnectionLostError(str(error)) from error
             connection.rollback()
             raise

@@ -110,3 +110,21 @@ class Moment(ma.fields.Field[Any]):
 def moment_text(moment: datetime) -> str:
     """2026-01-31T23:59:59.000000Z: UTC, always with microseconds."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+class Flag(ma.fields.Boolean):
+    """true or false, and nothing that only looks like it."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, bool):
+            raise ma.ValidationError("Give true or false.")
+        return value
+
+
+class WholeNumber(ma.fields.Integer):
+    """A number in plain digits: int() would also take 1_0 and full-width digits."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, str) and not (value.isascii() and value.isdecimal()):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)

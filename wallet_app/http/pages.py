@@ -9,6 +9,7 @@ from typing import Any
 import marshmallow as ma
 
 from wallet_app.errors import InvalidRequest
+from wallet_app.http.fields import WholeNumber
 
 MAX_PAGE = 100
 MAX_POSITION = 2**63
@@ -17,7 +18,7 @@ MAX_POSITION = 2**63
 class PageQuery(ma.Schema):
     """The query parameters of every paged list."""
 
-    limit = ma.fields.Integer(
+    limit = WholeNumber(
         load_default=50,
         validate=ma.validate.Range(1, MAX_PAGE),
         metadata={"description": f"Rows on a page, 1 to {MAX_PAGE}"},

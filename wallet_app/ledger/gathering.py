@@ -101,18 +101,24 @@ class Ticket(Generic[Request]):
 
         Raises what the request failed with, or DeadlineError.
         """
-        while not self.is_settled:
-            gathering = self.gathering
-            assert gathering is not None, "the ticket has been queued"
-            if self.leads:
-                gathering.lead(self)
-            elif not self.wake.acquire(
-                timeout=max(0.0, self.deadline - time.monotonic())
-            ):
-                gathering.expire(self)
+        try:
+            while not self.is_settled:
+                self.wait_a_turn()
+        except BaseException:
+            if self.gathering is not None:
+                self.gathering.abandon(self)
+            raise
         if self.error is not None:
             raise self.error
         return self.result
+
+    def wait_a_turn(self) -> None:
+        gathering = self.gathering
+        assert gathering is not None, "the ticket has been queued"
+        if self.leads:
+            gathering.lead(self)
+        elif not self.wake.acquire(timeout=max(0.0, self.deadline - time.monotonic())):
+            gathering.expire(self)
 
 
 class Gathering(Generic[Request]):
@@ -189,6 +195,16 @@ class Gathering(Generic[Request]):
                 self.queue.remove(ticket)
                 self.size -= ticket.size
             ticket.fail(DeadlineError(taken=ticket.taken))
+
+    def abandon(self, ticket: Ticket[Request]) -> None:
+        """The caller was interrupted and will neither wait nor lead."""
+        with self.mutex:
+            if ticket in self.queue:
+                self.queue.remove(ticket)
+                self.size -= ticket.size
+            ticket.fail(InterruptedServiceError())
+            if self.leader is ticket:
+                self.promote()
 
     def lead(self, ticket: Ticket[Request]) -> None:
         """Serve one batch, then hand the lead over."""

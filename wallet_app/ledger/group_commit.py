@@ -136,6 +136,11 @@ class GroupCommit:
 
     def serve_fast(self, batch: list[UnitTicket]) -> None:
         """Post a batch; move those who wait for a locked wallet out of the way."""
+        if self.slow:
+            # They queued here before their wallet was found locked.
+            with self.mutex:
+                known = set(self.slow)
+            batch = [ticket for ticket in batch if not self.move(ticket, known)]
         try:
             post_and_settle(batch)
         except LockedError:
@@ -205,7 +210,18 @@ class SlowLane(Gathering[Unit]):
             for ticket in waiting[few:]:
                 ticket.settle(refuse_locked(ticket.request))
                 ticket.release()
+            if self.group.is_mixed():
+                self.trim()
             self.wait_and_serve(waiting[:few])
+
+    def trim(self) -> None:
+        """Refuse those who came in the grace and are too many to wait on."""
+        with self.mutex:
+            while len(self.queue) > self.group.bounds.slow_waiters:
+                ticket = self.queue.pop()
+                self.size -= ticket.size
+                ticket.settle(refuse_locked(ticket.request))
+                ticket.release()
 
     def wait_and_serve(self, tickets: list[UnitTicket]) -> None:
         """Wait for the wallet until the first ticket's deadline, then post.
@@ -220,7 +236,11 @@ class SlowLane(Gathering[Unit]):
             try:
                 post_and_settle(tickets, self.group.bounds.grace_ms)
             except LockedError:
-                tickets = unsettled(tickets)
+                waiting = unsettled(tickets)
+                # This wallet is free: it is another one that they wait for.
+                others = locked_wallets([ticket.request for ticket in waiting])
+                others.discard(self.wallet)
+                tickets = [one for one in waiting if not self.group.move(one, others)]
             else:
                 return
         for ticket in tickets:

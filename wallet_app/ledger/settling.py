@@ -7,7 +7,11 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import psycopg
-from psycopg.errors import DeadlockDetected, SerializationFailure
+from psycopg.errors import (
+    DeadlockDetected,
+    SerializationFailure,
+    UniqueViolation,
+)
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -23,6 +27,10 @@ MAX_ATTEMPTS = 5
 RETRY_PAUSE_S = 0.01
 SINGLE_LOCK_TIMEOUT_MS = 20
 DATABASE_ERRORS = (psycopg.Error, ConnectionLostError, OperationalError, PoolTimeout)
+
+# A unique violation: another process has posted a reference since we looked it up. The
+# next look-up finds it.
+REPEATABLE = (SerializationFailure, DeadlockDetected, UniqueViolation)
 
 UnitTicket = Ticket[Unit]
 
@@ -106,7 +114,7 @@ def post_and_settle(
     except NoAnswerError as error:
         logger.warning("%d units got no answer: %s", len(units), error.__cause__)
         for ticket in tickets:
-            detail = "The database did not answer."
+            detail = "The database did not answer; send it again, with its reference."
             ticket.settle(refuse(ticket.request, detail, applied=error.applied))
     except Exception as error:
         logger.info("%d units failed together: %s", len(units), error)
@@ -150,7 +158,7 @@ def post_with_retries(
     lock_timeout_ms: int | None,
     pause: Callable[[float], None] = time.sleep,
 ) -> list[list[Outcome]]:
-    """Post as one transaction; repeat it after a serialization failure or a lost link.
+    """Post as one transaction; repeat it after a conflict or a lost link.
 
     Repeating is safe even if the link was lost during COMMIT: see posting.post.
     Raises LockedError, NoAnswerError, or what else the database says.
@@ -165,7 +173,7 @@ def post_with_retries(
             last_error: Exception = error
         except ConnectionLostError as error:
             applied, last_error = "unknown", error
-        except (SerializationFailure, DeadlockDetected) as error:
+        except REPEATABLE as error:
             last_error = error
         except (psycopg.OperationalError, OperationalError, PoolTimeout) as error:
             raise NoAnswerError(applied=applied) from error

@@ -5,7 +5,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow.validate import Length, OneOf
 
-from wallet_app.http.fields import Amount, Text, Uuid
+from wallet_app.http.fields import Amount, Flag, Text, Uuid
 from wallet_app.http.schemas import DEMO_UUID, LeanSchema, TransactionDetails
 from wallet_app.ledger.rules import OperationType
 
@@ -98,10 +98,8 @@ class NewBatch(ma.Schema):
         required=True,
         validate=Length(min=1, max=MAX_BATCH),
     )
-    atomic = ma.fields.Boolean(
+    atomic = Flag(
         load_default=False,
-        truthy={True},
-        falsy={False},
         metadata={"description": "true: if one is refused, none is applied"},
     )
 

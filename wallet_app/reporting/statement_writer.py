@@ -14,14 +14,23 @@ from wallet_app.reporting.entry_stream import (
     balances,
     read_chunks,
 )
-from wallet_app.reporting.formats import csv_file, json_file, pdf_file
-from wallet_app.reporting.formats.content import Content
+from wallet_app.reporting.formats import csv_file, json_file
+from wallet_app.reporting.formats.content import Content, Sink
 from wallet_app.reporting.statements import Pinned
 
 logger = logging.getLogger(__name__)
 
-WRITERS = {"csv": csv_file.write, "json": json_file.write, "pdf": pdf_file.write}
 PROGRESS_INTERVAL_S = 1.0
+
+
+def write_pdf(content: Content, sink: Sink) -> None:
+    """Write a PDF; its library is large, and a web server never needs it."""
+    from wallet_app.reporting.formats import pdf_file  # noqa: PLC0415
+
+    pdf_file.write(content, sink)
+
+
+WRITERS = {"csv": csv_file.write, "json": json_file.write, "pdf": write_pdf}
 
 
 def write(statement_id: UUID) -> bool:
