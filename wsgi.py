@@ -9,4 +9,6 @@ from wallet_app.embedded import EmbeddedDatabaseError
 try:
     app = create_app()
 except (ConfigurationError, EmbeddedDatabaseError) as error:
-    sys.exit(f"{error}")
+    print(error, file=sys.stderr)  # noqa: T201
+    # gunicorn would restart a worker that ends in any other way, for ever.
+    sys.exit(3)

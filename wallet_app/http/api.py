@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import marshmallow as ma
-from flask import current_app, request
+from flask import Request, current_app, request
 from flask_smorest import Api, Blueprint
 from werkzeug.routing import BaseConverter
 
@@ -74,10 +74,13 @@ def load(schema: ma.Schema, data: dict[str, Any]) -> Any:
 
 def read_body() -> dict[str, Any]:
     """The JSON object in the body; raises what is wrong with it."""
-    if request.mimetype != "application/json":
+    # The request itself: each use of the proxy would look it up again.
+    this = request._get_current_object()  # type: ignore[attr-defined]
+    given = this.environ.get("CONTENT_TYPE")
+    if given != "application/json" and this.mimetype != "application/json":
         raise UnsupportedMediaType()
     try:
-        body = current_app.json.loads(read_data())
+        body = current_app.json.loads(read_data(this))
     except InvalidJson as error:
         raise MalformedRequest(str(error)) from None
     if not isinstance(body, dict):
@@ -85,12 +88,12 @@ def read_body() -> dict[str, Any]:
     return body
 
 
-def read_data() -> bytes:
+def read_data(this: Request) -> bytes:
     """The body's bytes; raises werkzeug's 413 if they are too many."""
-    data = request.get_data(cache=False)
-    if request.content_length is None:
+    data = this.get_data(cache=False)
+    if "CONTENT_LENGTH" not in this.environ:
         # A chunked body is cut off at the limit; only reading on raises.
-        request.stream.read(1)
+        this.stream.read(1)
     return data
 
 

@@ -49,7 +49,7 @@ class Bounds:
     queue_length: int = 50_000
     batch_size: int = 1000
     pause_ms: float = 10.0
-    enough: int = 64
+    enough: int = 16
     deadline_ms: int = 10_000
     grace_ms: int = 250
     slow_waiters: int = 8
