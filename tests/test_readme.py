@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_launcher import ROOT, Run, environment
+from runs import ROOT, Run, environment
 
 README = (ROOT / "README.md").read_text()
 
