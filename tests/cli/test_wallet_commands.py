@@ -1,6 +1,7 @@
 import json
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 REFERENCE = "9e107d9d-372b-4b6e-8b9e-0123456789ab"
@@ -247,7 +248,18 @@ def test_unreachable_database_is_one_line(unreachable, arguments):
     assert result.stderr.count("\n") == 1
 
 
-def test_unknown_outcome_tells_how_to_repeat_it(unreachable):
-    arguments = ["wallet", "deposit", REFERENCE, "1", "--reference-id", REFERENCE]
-    result = unreachable.invoke(args=arguments)
+def test_operation_that_was_never_sent_is_not_applied(unreachable):
+    result = unreachable.invoke(args=["wallet", "deposit", REFERENCE, "1"])
+    assert "applied no" in result.stderr
+
+
+def test_unknown_outcome_tells_how_to_repeat_it(wallet, make_wallet, monkeypatch):
+    uuid = make_wallet()
+
+    def break_the_link(connection):
+        connection.close()
+        raise psycopg.OperationalError("the connection is lost")
+
+    monkeypatch.setattr(psycopg.Connection, "commit", break_the_link)
+    result = wallet("deposit", uuid, "1", "--reference-id", REFERENCE)
     assert f"--reference-id {REFERENCE}" in result.stderr

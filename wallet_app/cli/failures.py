@@ -6,13 +6,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+import psycopg
 from flask.cli import AppGroup
 from psycopg.errors import UndefinedColumn, UndefinedTable
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from wallet_app.database import ConnectionLostError
 from wallet_app.errors import WalletError
 from wallet_app.ledger.wallets import WalletClashError
+
+DATABASE_ERRORS = (DBAPIError, psycopg.Error, ConnectionLostError, PoolTimeout)
 
 
 class WalletGroup(AppGroup):
@@ -42,7 +46,7 @@ def one_line_failures() -> Iterator[None]:
         raise click.ClickException(refusal(error)) from error
     except WalletClashError as error:
         raise click.ClickException(str(error)) from error
-    except (DBAPIError, PoolTimeout) as error:
+    except DATABASE_ERRORS as error:
         raise click.ClickException(database_failure(error)) from error
 
 
@@ -57,7 +61,7 @@ def refusal(error: WalletError) -> str:
     return f"{line} Repeat it with {again}: it is applied once at most."
 
 
-def database_failure(error: DBAPIError | PoolTimeout) -> str:
+def database_failure(error: Exception) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, UndefinedTable | UndefinedColumn):
         return "The database is not up to date; bring it there with: flask db upgrade"

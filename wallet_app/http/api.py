@@ -91,7 +91,7 @@ def read_body() -> dict[str, Any]:
 def read_data(this: Request) -> bytes:
     """The body's bytes; raises werkzeug's 413 if they are too many."""
     data = this.get_data(cache=False)
-    if "CONTENT_LENGTH" not in this.environ:
+    if this.content_length is None:
         # A chunked body is cut off at the limit; only reading on raises.
         this.stream.read(1)
     return data
