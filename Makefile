@@ -13,9 +13,10 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock"
 
 .PHONY: help setup run test lint format migrate check-migrations lock clean
-.PHONY: test-services prove-reporting bench-reporting
-PROOFS := ring same-key held-lock sigterm crashes thousand
-.PHONY: prove $(PROOFS:%=prove-%)
+.PHONY: test-services bench-reporting
+# Each is a module of proofs/, with a row in docs/reliability.md.
+PROOFS := ring same-key held-lock sigterm crashes thousand reporting
+.PHONY: proof $(PROOFS:%=proof-%)
 .PHONY: bench bench-quick bench-clients bench-threads bench-large
 
 help: ## Show what there is to make
@@ -33,9 +34,6 @@ test: setup ## Run the tests with coverage (ARGS="-k name" picks some)
 
 test-services: setup ## Test the workers with PostgreSQL, RabbitMQ and Redis as broker
 	$(BIN)/pytest -m services tests/services $(ARGS)
-
-prove-reporting: setup ## Kill workers under load and compare every report (4 minutes)
-	$(BIN)/python -m proofs.reporting
 
 bench-reporting: setup ## Measure what reports cost (6 minutes)
 	$(BIN)/python -m benchmarks.reporting
@@ -78,9 +76,9 @@ bench-threads: setup ## Throughput against workers and threads
 bench-large: setup ## Throughput with ten million transactions in the table
 	$(BENCH) large $(BENCH_OPTIONS)
 
-prove: $(PROOFS:%=prove-%) ## Run the slow proofs of docs/proofs.md, six minutes
+proof: $(PROOFS:%=proof-%) ## Run the slow proofs of docs/reliability.md, one by one
 
-$(PROOFS:%=prove-%): prove-%: setup
+$(PROOFS:%=proof-%): proof-%: setup
 	$(BIN)/python -m proofs.$(subst -,_,$*) $(ARGS)
 
 lock: setup ## Renew the lock files (LOCK_FLAGS=--upgrade takes newer versions)

@@ -1,1 +1,1 @@
-"""Slow proofs, each against a real PostgreSQL and a real gunicorn: `make prove`."""
+"""Slow proofs, each against a real PostgreSQL and a real gunicorn: `make proof`."""
