@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, auto
 from typing import Any
@@ -55,7 +55,13 @@ class Client:
         self.writer: asyncio.StreamWriter | None = None
         self.unanswered = 0
 
-    async def call(self, method: str, path: str, body: object = None) -> Answer:
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
         """Send a request and read its answer; raises NoAnswer."""
         began = time.monotonic()
         stage = Stage.CONNECTING if self.writer is None else Stage.KEPT
@@ -66,15 +72,15 @@ class Client:
                         "127.0.0.1", self.port
                     )
                     stage = Stage.NEW
-                self.writer.write(request_bytes(method, path, body))
-                status, headers, content = await self.read_answer()
+                self.writer.write(request_bytes(method, path, body, headers))
+                status, received, content = await self.read_answer()
         except (OSError, EOFError, TimeoutError) as error:
             self.close()
             self.unanswered += stage is not Stage.CONNECTING
             raise NoAnswer(error, stage) from error
-        if headers.get("connection", "").lower() == "close":
+        if received.get("connection", "").lower() == "close":
             self.close()
-        return Answer(status, headers, content, time.monotonic() - began)
+        return Answer(status, received, content, time.monotonic() - began)
 
     async def read_answer(self) -> tuple[int, dict[str, str], bytes]:
         assert self.reader is not None
@@ -107,13 +113,18 @@ class Client:
             await asyncio.sleep(0.1)
 
 
-def request_bytes(method: str, path: str, body: object) -> bytes:
+def request_bytes(
+    method: str, path: str, body: object, headers: Mapping[str, str] | None = None
+) -> bytes:
     content = b"" if body is None else json.dumps(body).encode()
-    head = (
-        f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-    )
-    return head.encode() + content
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: localhost",
+        "Content-Type: application/json",
+        f"Content-Length: {len(content)}",
+        *(f"{name}: {value}" for name, value in (headers or {}).items()),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + content
 
 
 def deposit(wallet: str, amount: str, kind: str = "DEPOSIT") -> tuple[str, Any]:

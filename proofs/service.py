@@ -28,16 +28,21 @@ STOP_TIMEOUT_S = 60
 class Service:
     """gunicorn and PostgreSQL, and what can be done to them."""
 
-    def __init__(self, folder: Path, database_url: str) -> None:
+    def __init__(
+        self, folder: Path, data_dir: Path, database_url: str, *, workers: int = 2
+    ) -> None:
         self.folder = folder
+        self.data_dir = data_dir
         self.url = database_url
+        self.application = "wsgi:app"
+        self.worker_count = workers
         self.port = free_port()
         self.log = folder / "gunicorn.log"
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("WALLET_")}
         self.environment = inherited | {
             "WALLET_DATABASE_URL": database_url,
             "WALLET_INSTANCE_DIR": str(folder),
-            "WALLET_WORKERS": "2",
+            "WALLET_WORKERS": str(workers),
         }
 
     def migrate(self) -> None:
@@ -52,7 +57,10 @@ class Service:
         address = f"127.0.0.1:{self.port}"
         with self.log.open("a") as log:
             self.gunicorn = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "--bind", address, "wsgi:app"],
+                [
+                    *(sys.executable, "-m", "gunicorn"),
+                    *("--bind", address, self.application),
+                ],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=log,
@@ -66,7 +74,7 @@ class Service:
         assert self.gunicorn.poll() is None, self.log.read_text()[-3000:]
         url = f"http://127.0.0.1:{self.port}/readyz"
         with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
-            return len(self.workers()) == 2
+            return len(self.workers()) == self.worker_count
         return False
 
     def workers(self) -> list[psutil.Process]:
@@ -101,7 +109,7 @@ class Service:
 
     def crash_database(self) -> None:
         """Stop PostgreSQL without ceremony, as a power cut would, and start it."""
-        cluster = embedded_cluster.prepare(self.folder / "pg")
+        cluster = embedded_cluster.prepare(self.data_dir)
         cluster.run(
             "pg_ctl", "stop", "--mode=immediate", f"--pgdata={cluster.data_dir}"
         )
@@ -110,7 +118,7 @@ class Service:
 
     def sql_log(self) -> str:
         """What PostgreSQL has complained of since its last start."""
-        return (self.folder / "pg" / "server.log").read_text(errors="replace")
+        return (self.data_dir / "server.log").read_text(errors="replace")
 
     def connect(self) -> psycopg.Connection:
         """A connection of our own to the database, in autocommit."""
@@ -121,12 +129,13 @@ class Service:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Service]:
-    """A service on an empty database; both are gone afterwards."""
+def running(*, workers: int = 2, disk: Path | None = None) -> Iterator[Service]:
+    """A service on an empty database, which is on `disk`; both are gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="wallet-proof-"))
+    data_dir = (disk or folder) / "pg"
     try:
-        with embedded.start(folder / "pg") as database:
-            service = Service(folder, database.url)
+        with embedded.start(data_dir) as database:
+            service = Service(folder, data_dir, database.url, workers=workers)
             service.migrate()
             service.start()
             try:
