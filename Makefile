@@ -29,8 +29,11 @@ setup: ## Make .venv with everything in it (needs Python 3.11 or newer)
 run: setup ## Start the whole service (PORT=8000 HOST=127.0.0.1), end it with Ctrl-C
 	@exec $(BIN)/python -m wallet_app.launcher --host $(HOST) --port $(PORT)
 
+# A file stays in one process, which keeps what its tests share; ARGS="-n 0" is one for all.
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: setup ## Run the tests with coverage (ARGS="-k name" picks some)
-	$(BIN)/pytest --cov $(ARGS)
+	$(BIN)/pytest --cov $(PARALLEL) $(ARGS)
 
 test-services: setup ## Test the workers with PostgreSQL, RabbitMQ and Redis as broker
 	$(BIN)/pytest -m services tests/services $(ARGS)

@@ -42,6 +42,11 @@ TABLES_IN_DELETE_ORDER = (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what starts whole services: the rest fills the time beside it."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A database of the tests' own: on WALLET_DATABASE_URL's server, or embedded."""

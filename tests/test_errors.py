@@ -13,7 +13,7 @@ from wallet_app import database
 from wallet_app.database import db
 from wallet_app.ledger import posting
 
-UNKNOWN = uuid.uuid4()
+UNKNOWN = uuid.UUID("0f8fad5b-d9cb-469f-a165-70867728950e")
 OPERATION = {"operation_type": "DEPOSIT", "amount": "1.00"}
 CALLS = [
     ("POST", "/api/v1/wallets", {}),

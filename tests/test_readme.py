@@ -12,6 +12,7 @@ import pytest
 from runs import ROOT, Run, environment
 
 README = (ROOT / "README.md").read_text()
+pytestmark = pytest.mark.slow
 
 
 def commands(start: str) -> list[str]:
