@@ -462,7 +462,11 @@ def test_operation_on_a_wallet_that_has_changed_is_refused(refuse, tag):
 
 @pytest.mark.parametrize(
     "tag",
-    ["", "x", '"x"', '"1", "2"', '"-1"', '"1.0"', '"١"', '"²"', '"1"x', "W/", 'W/"1"'],
+    [
+        *("", "x", '"x"', '"1", "2"', '"-1"', '"1.0"', '"١"', '"²"', '"1"x', "W/"),
+        *('W/"1"', '""', '"', ",", f'"{"9" * 5000}"'),
+    ],
+    ids=lambda tag: ascii(tag[:20]),
 )
 def test_malformed_if_match_is_refused(refuse, tag):
     problem = refuse(422, "validation_failed", json=GOOD, headers={"If-Match": tag})

@@ -1,5 +1,6 @@
 """From a request to an operation of the ledger, and from its outcome to an answer."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid5
@@ -14,6 +15,8 @@ from wallet_app.ledger.posting import Outcome, Receipt, Unit
 from wallet_app.ledger.rules import Operation, OperationType, Refusal
 
 MAX_KEY_LENGTH = 255
+# int() refuses thousands of digits.
+WHOLE_NUMBER = re.compile("[0-9]{1,100}")
 KEY_NAMESPACE = UUID("5a1f0f3c-6a3e-4d0a-9d5e-0c1b8f6f7e21")
 
 
@@ -93,7 +96,8 @@ def expected_version() -> int | None:
     if tags.star_tag:
         return None
     versions = list(tags)
-    if len(versions) != 1 or not versions[0].isascii() or not versions[0].isdecimal():
+    # An empty tag is None.
+    if len(versions) != 1 or not WHOLE_NUMBER.fullmatch(versions[0] or ""):
         message = 'Give the ETag of one read of the wallet, such as If-Match: "42".'
         raise InvalidRequest(message, errors={"If-Match": [message]})
     return int(versions[0])
