@@ -66,10 +66,34 @@ def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def settings(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def service_url(database_url: str) -> str:
+    """The same database as the service reaches it: through a pooler, if there is one.
+
+    See tests/matrix.py.
+    """
+    port = os.environ.get("TEST_POOLER_PORT")
+    if not port:
+        return database_url
+    pooler = make_url(database_url).set(host="127.0.0.1", port=int(port), query={})
+    return pooler.render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session")
+def settings(service_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return Settings(
-        database_url=database_url, instance_dir=tmp_path_factory.mktemp("instance")
+        database_url=service_url,
+        instance_dir=tmp_path_factory.mktemp("instance"),
+        transaction_pooling="TEST_POOLER_PORT" in os.environ,
     )
+
+
+@pytest.fixture(scope="session")
+def database_environment(settings: Settings) -> dict[str, str]:
+    """What tells another process to use the tests' database, and how."""
+    return {
+        "WALLET_DATABASE_URL": settings.database_url or "",
+        "WALLET_TRANSACTION_POOLING": "on" if settings.transaction_pooling else "off",
+    }
 
 
 @pytest.fixture(scope="session")

@@ -43,12 +43,14 @@ def test_every_setting_is_read_from_its_variable(environment):
         "instance_dir": "/tmp/i",
         "statements_dir": "/tmp/s",
         "group_commit": "off",
+        "transaction_pooling": "on",
         "log_level": "ERROR",
     }
     values = {
         "instance_dir": Path("/tmp/i"),
         "statements_dir": Path("/tmp/s"),
         "group_commit": False,
+        "transaction_pooling": True,
     }
     for number, field in enumerate(fields(Settings), start=11):
         text = texts.get(field.name, str(number))
@@ -72,6 +74,7 @@ def test_every_setting_is_read_from_its_variable(environment):
         ("MAX_BODY_BYTES", "1MB"),
         ("ROLLUP_INTERVAL_SECONDS", "0"),
         ("GROUP_COMMIT", "maybe"),
+        ("TRANSACTION_POOLING", "1"),
         ("LOG_LEVEL", "LOUD"),
     ],
 )

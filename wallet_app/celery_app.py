@@ -7,6 +7,7 @@ from celery.signals import worker_process_init, worker_ready, worker_shutdown
 from flask import Flask
 from kombu.transport.sqlalchemy import Channel
 
+from wallet_app import connections
 from wallet_app.config import Settings
 from wallet_app.database import db
 from wallet_app.reporting.heartbeat import Pulse
@@ -66,6 +67,9 @@ def transport_options(settings: Settings) -> dict[str, Any]:
     }
     if settings.broker_url is None:
         connect = {"application_name": "wallet-broker", "connect_timeout": 5}
+        connect |= connections.TCP_OPTIONS
+        if settings.transaction_pooling:
+            connect |= {"prepare_threshold": None}
         pool = {"pool_size": 2, "max_overflow": 2, "pool_timeout": 2}
         return {**patience, **pool, "pool_pre_ping": True, "connect_args": connect}
     if settings.broker_url.startswith("redis"):

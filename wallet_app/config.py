@@ -20,6 +20,7 @@ class Settings:
     """The service's settings; each field is read from WALLET_<FIELD NAME>."""
 
     database_url: str | None = None
+    transaction_pooling: bool = False
     broker_url: str | None = None
     instance_dir: Path = Path("instance")
     statements_dir: Path | None = None
@@ -45,6 +46,7 @@ class Settings:
         try:
             return cls(
                 database_url=with_driver(env.str("DATABASE_URL", "")) or None,
+                transaction_pooling=on_or_off(env, "TRANSACTION_POOLING", "off"),
                 broker_url=env.str("BROKER_URL", "") or None,
                 instance_dir=env.path("INSTANCE_DIR", cls.instance_dir).absolute(),
                 statements_dir=optional_path(env.str("STATEMENTS_DIR", "")),
@@ -55,10 +57,7 @@ class Settings:
                     "WORKERS", max(2, os.cpu_count() or 2), validate=positive
                 ),
                 threads=env.int("THREADS", cls.threads, validate=positive),
-                group_commit=env.str(
-                    "GROUP_COMMIT", "on", validate=OneOf(["on", "off"])
-                )
-                == "on",
+                group_commit=on_or_off(env, "GROUP_COMMIT", "on"),
                 queue_length=env.int(
                     "QUEUE_LENGTH", cls.queue_length, validate=positive
                 ),
@@ -96,6 +95,10 @@ def refuse_unknown_names(environment: Mapping[str, str], known: list[str]) -> No
             close = difflib.get_close_matches(name, names, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise ConfigurationError(f"{name} is not a setting{hint}")
+
+
+def on_or_off(env: Env, name: str, default: str) -> bool:
+    return str(env.str(name, default, validate=OneOf(["on", "off"]))) == "on"
 
 
 def optional_path(text: str) -> Path | None:

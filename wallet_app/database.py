@@ -17,6 +17,7 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from wallet_app import connections
 from wallet_app.config import Settings
 
 
@@ -57,7 +58,10 @@ def init_app(app: Flask, settings: Settings, database_url: str) -> None:
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(settings, database_url)
     db.init_app(app)
     migrate.init_app(app)
+    connections.limit_requests(app, settings)
     with app.app_context():
+        connections.make_patient(db.engine)
+        connections.set_limits_in_transactions(db.engine)
         ping_after_idling(db.engine)
 
 
@@ -71,18 +75,26 @@ def engine_options(settings: Settings, database_url: str) -> dict[str, Any]:
         # A client that hangs inside a transaction would hold its wallets' locks.
         "idle_in_transaction_session_timeout": settings.deadline_ms,
     }
-    options = " ".join(f"-c {name}={value}" for name, value in timeouts.items())
-    own = make_url(database_url).query.get("options")
+    connect_args: dict[str, Any] = {
+        "application_name": "wallet",
+        **connections.TCP_OPTIONS,
+    }
+    execution_options = {}
+    if settings.transaction_pooling:
+        # Each transaction may meet another session: nothing is left in one.
+        connect_args["prepare_threshold"] = None
+        execution_options["limits"] = connections.limits_sql(timeouts)
+    else:
+        options = " ".join(f"-c {name}={value}" for name, value in timeouts.items())
+        own = make_url(database_url).query.get("options")
+        connect_args["options"] = f"{own} {options}" if own else options
     return {
         # One connection a thread: a request never holds two.
         "pool_size": settings.threads + 4,
         "max_overflow": 0,
         "pool_timeout": 5,
-        "connect_args": {
-            "options": f"{own} {options}" if own else options,
-            "connect_timeout": 5,
-            "application_name": "wallet",
-        },
+        "connect_args": connect_args,
+        "execution_options": execution_options,
     }
 
 
@@ -128,8 +140,11 @@ def pipeline() -> Iterator[psycopg.Connection]:
     """
     with db.engine.connect() as pooled:
         connection: psycopg.Connection = pooled.connection.driver_connection  # type: ignore[assignment]
+        limits = pooled.get_execution_options().get("limits")
         try:
             with connection.pipeline():
+                if limits:
+                    connection.execute(limits)
                 yield connection
                 connection.commit()
         except psycopg.Error as error:
@@ -147,6 +162,7 @@ def reading() -> Iterator[Connection]:
     """A connection for reads in which each statement is a snapshot of its own.
 
     Autocommit: one round trip a statement, and no snapshot is held between them.
+    With a pooler it takes a transaction, for the sake of its limits.
     """
     with reader(db.engine).connect() as connection:
         yield connection
@@ -154,8 +170,10 @@ def reading() -> Iterator[Connection]:
 
 @lru_cache(maxsize=16)
 def reader(engine: Engine) -> Engine:
-    """The same engine and pool, in autocommit; made once, for making it is slow."""
-    return engine.execution_options(isolation_level="AUTOCOMMIT")
+    """The same engine and pool for reads; made once, for making it is slow."""
+    pooled = "limits" in engine.get_execution_options()
+    level = "READ COMMITTED" if pooled else "AUTOCOMMIT"
+    return engine.execution_options(isolation_level=level)
 
 
 def ping() -> None:

@@ -47,7 +47,7 @@ def get(port, path):
 
 
 @pytest.fixture(scope="module")
-def port(migrated_app, settings, tmp_path_factory):
+def port(migrated_app, database_environment, tmp_path_factory):
     """The port of a gunicorn that serves the tests' own database."""
     port, folder = free_port(), tmp_path_factory.mktemp("gunicorn")
     log = folder / "gunicorn.log"
@@ -55,10 +55,8 @@ def port(migrated_app, settings, tmp_path_factory):
         *(sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py"),
         *("--bind", f"127.0.0.1:{port}", "--workers", str(WORKERS), "wsgi:app"),
     ]
-    environment = os.environ | {
-        "WALLET_DATABASE_URL": settings.database_url,
-        "WALLET_INSTANCE_DIR": str(folder),
-    }
+    environment = os.environ | database_environment
+    environment |= {"WALLET_INSTANCE_DIR": str(folder)}
     with log.open("w") as output:
         server = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=output, stderr=output

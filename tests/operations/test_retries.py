@@ -34,18 +34,17 @@ def free_port():
 class Process:
     """A gunicorn with one worker on the tests' database."""
 
-    def __init__(self, database_url, folder):
+    def __init__(self, settings, folder):
         self.port = free_port()
         folder.mkdir()
         self.log = folder / "gunicorn.log"
-        settings = {"DATABASE_URL": database_url, "INSTANCE_DIR": str(folder)}
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("WALLET_")}
         options = ["--bind", f"127.0.0.1:{self.port}", "--workers", "1"]
         with self.log.open("w") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", *options, "wsgi:app"],
                 cwd=ROOT,
-                env=inherited | {f"WALLET_{k}": v for k, v in settings.items()},
+                env=inherited | settings | {"WALLET_INSTANCE_DIR": str(folder)},
                 stdout=output,
                 stderr=output,
             )
@@ -71,10 +70,10 @@ class Process:
 
 
 @pytest.fixture(scope="module")
-def processes(database_url, migrated_app, tmp_path_factory):
+def processes(database_environment, migrated_app, tmp_path_factory):
     """Two processes on one database; they know of each other only through it."""
     folder = tmp_path_factory.mktemp("processes")
-    both = [Process(database_url, folder / str(number)) for number in (1, 2)]
+    both = [Process(database_environment, folder / str(number)) for number in (1, 2)]
     try:
         for process in both:
             wait_until(process.is_ready, START_SECONDS)

@@ -42,11 +42,13 @@ def web(service: Flask) -> FlaskClient:
 
 @pytest.fixture
 def start_worker(
-    settings: Settings, broker: brokers.Broker | None, tmp_path: Path
+    settings: Settings,
+    database_environment: dict[str, str],
+    broker: brokers.Broker | None,
+    tmp_path: Path,
 ) -> Iterator[Callable[..., Worker]]:
     """Start a worker of this service; options as for Worker."""
-    environment = {
-        "WALLET_DATABASE_URL": settings.database_url or "",
+    environment = database_environment | {
         "WALLET_BROKER_URL": broker.url if broker else "",
         "WALLET_INSTANCE_DIR": str(settings.instance_dir),
         "WALLET_ROLLUP_INTERVAL_SECONDS": "1",

@@ -1,0 +1,100 @@
+"""Connections that keep to bounds of their own, whatever the server and the network do.
+
+The server's timeouts are of no use when the network swallows what it says. So no wait
+for the database outlasts the request for which it is made, by more than a moment.
+"""
+
+import math
+import time
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+import psycopg
+from flask import Flask
+from psycopg.abc import PQGen
+from sqlalchemy import Connection, Engine, event
+
+from wallet_app.config import Settings
+
+Result = TypeVar("Result")
+
+# Who leads others may begin to serve them at the end of his own time.
+SLACK_S = 1.0
+SHORTEST_WAIT_S = 0.25
+CONNECT_TIMEOUT_S = 5
+# A peer that is gone without a word is noticed also where no request waits for it.
+TCP_OPTIONS = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+
+deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
+
+
+def limit_requests(app: Flask, settings: Settings) -> None:
+    """Give the database no more time than a request has."""
+
+    @app.before_request
+    def start_clock() -> None:
+        deadline.set(time.monotonic() + settings.deadline_ms / 1000 + SLACK_S)
+
+    @app.teardown_request
+    def stop_clock(_error: BaseException | None) -> None:
+        deadline.set(math.inf)
+
+
+def remaining_s() -> float:
+    """How long the database may take now; infinite outside a request."""
+    return max(SHORTEST_WAIT_S, deadline.get() - time.monotonic())
+
+
+class PatientConnection(psycopg.Connection[Any]):
+    """Waits for the server until the request's deadline, then gives the link up."""
+
+    def wait(
+        self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None
+    ) -> Result:
+        limit = remaining_s()
+        if timeout is None and limit < math.inf:
+            timeout = limit
+        try:
+            return super().wait(gen, interval, timeout)
+        except psycopg.OperationalError:
+            if time.monotonic() >= deadline.get():
+                # What it waited for may come later: this link is of no more use.
+                self.pgconn.finish()
+            raise
+
+
+def make_patient(engine: Engine) -> None:
+    """Let the engine make connections of this kind."""
+
+    @event.listens_for(engine, "do_connect")
+    def connect(
+        _dialect: Any, _record: Any, arguments: Any, options: dict[str, Any]
+    ) -> PatientConnection:
+        if time.monotonic() >= deadline.get():
+            # psycopg gives every attempt two seconds at least.
+            raise psycopg.OperationalError("there is no time left to connect")
+        timeout_s = math.ceil(min(CONNECT_TIMEOUT_S, remaining_s()))
+        return PatientConnection.connect(
+            *arguments, **options | {"connect_timeout": timeout_s}
+        )
+
+
+def set_limits_in_transactions(engine: Engine) -> None:
+    """Begin each transaction with its limits, where the session cannot carry them."""
+
+    @event.listens_for(engine, "begin")
+    def set_limits(connection: Connection) -> None:
+        limits = connection.get_execution_options().get("limits")
+        if limits:
+            connection.exec_driver_sql(limits.decode())
+
+
+def limits_sql(limits: dict[str, int]) -> bytes:
+    """Timeouts, in milliseconds, for the rest of a transaction, in one statement."""
+    calls = [f"set_config('{name}', '{ms:d}', true)" for name, ms in limits.items()]
+    return f"SELECT {', '.join(calls)}".encode()
