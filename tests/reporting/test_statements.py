@@ -224,6 +224,7 @@ def test_a_posting_under_way_belongs_to_the_statement(app, client, context, sent
         ({"to": "2999-01-01T00:00:00Z"}, "to"),
         ({"to": "2026-01-01T00:00:00Z"}, "to"),
         ({"from": "2020-01-01T00:00:00Z"}, "to"),
+        ({"from": "0001-01-01T00:00:00+14:00", "to": "0001-02-01T00:00:00Z"}, "from"),
         ({"from": "2026-01-01"}, "from"),
         ({"format": "xlsx"}, "format"),
         ({"limit": 5}, "limit"),

@@ -97,11 +97,12 @@ class Moment(ma.fields.Field[Any]):
         try:
             # A + in a query arrives as a blank.
             moment = datetime.fromisoformat(str(value).replace(" ", "+"))
-        except ValueError:
-            raise ma.ValidationError(self.MESSAGE) from None
-        if moment.tzinfo is None:
-            raise ma.ValidationError(self.MESSAGE)
-        return moment
+            if moment.tzinfo is not None:
+                # An offset can lead out of the years that there are.
+                return moment.astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+        raise ma.ValidationError(self.MESSAGE)
 
     def _serialize(self, value: Any, attr: Any, obj: Any, **kwargs: Any) -> Any:
         return None if value is None else moment_text(value)
