@@ -1,20 +1,28 @@
-"""How gunicorn serves the service: a few processes, each with many threads."""
+"""How gunicorn serves the service: a few processes, each with a greenlet a connection.
+
+Greenlets, because threads would contend for the interpreter: on two cores two workers
+of 32 threads did little more than half of what these do (docs/benchmarks.md).
+"""
 
 import gc
 import multiprocessing
 import os
-import time
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gunicorn.workers.gthread import ThreadWorker
+import gevent
+from gevent.server import StreamServer
+from gunicorn.workers.ggevent import GeventWorker
 
 # Nothing is imported from wallet_app: what the master process holds, its workers
 # inherit, and a reload would go on with the old code.
 bind = "127.0.0.1:8000"
 workers = int(os.environ.get("WALLET_WORKERS") or max(2, os.cpu_count() or 2))
-# Threads mostly wait for a group commit, which gets larger with them.
-threads = int(os.environ.get("WALLET_THREADS") or 32)
 worker_connections = 1000
 backlog = 2048
 keepalive = 30
@@ -36,43 +44,98 @@ MOST_DECLINES = 50
 # How many connections each worker holds, by its age; shared by all of them.
 connections = multiprocessing.RawArray("i", [NOBODY] * MOST_WORKERS)
 
+# A connection is an open file, and the usual limit of 1,024 leaves none for PostgreSQL.
+_, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
 
-class BalancedWorker(ThreadWorker):
-    """A thread worker that leaves a new connection to a worker that has fewer.
+
+class BalancedServer(StreamServer):
+    """Accepts connections, and leaves a new one to a worker that has fewer.
 
     Clients keep their connections. Without this the first worker to wake up may take
-    all of them, and the service has the speed of one processor.
+    most of them, and the service has the speed of one processor.
     """
 
-    def init_process(self) -> None:
+    def __init__(self, *args: Any, worker: "ConnectionWorker", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.worker = worker
+        self.max_accept = 1
         self.declined = 0
-        connections[self.age % MOST_WORKERS] = 0
+
+    def do_read(self) -> Any:
+        """The next connection, or None for now."""
+        fewest = min(count for count in connections if count != NOBODY)
+        if len(self.worker.clients) > fewest and self.declined < MOST_DECLINES:
+            self.declined += 1
+            self.stop_accepting()
+            gevent.spawn_later(DECLINE_PAUSE_S, self.accept_again)
+            return None
+        self.declined = 0
+        return super().do_read()
+
+    def accept_again(self) -> None:
+        if self.started:
+            self.start_accepting()
+
+
+class ConnectionWorker(GeventWorker):
+    """A gevent worker that counts its connections and ends the idle ones at its own."""
+
+    def init_process(self) -> None:
+        self.clients: dict[Any, socket.socket] = {}
+        self.idle: set[Any] = set()
+        self.count_clients()
         super().init_process()
 
+    def server_class(self, listener: Any, *, spawn: Any, **_: Any) -> BalancedServer:
+        handle = partial(self.handle, listener)
+        return BalancedServer(listener, handle=handle, spawn=spawn, worker=self)
+
+    def count_clients(self) -> None:
+        connections[self.age % MOST_WORKERS] = len(self.clients)
+
+    def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
+        me = gevent.getcurrent()
+        self.clients[me] = client
+        self.count_clients()
+        try:
+            super().handle(listener, client, addr)
+        finally:
+            del self.clients[me]
+            self.count_clients()
+
+    @contextmanager
+    def timeout_ctx(self) -> Iterator[None]:
+        """Waits for a request: so long the client is idle."""
+        me = gevent.getcurrent()
+        self.idle.add(me)
+        try:
+            with super().timeout_ctx():
+                yield
+        finally:
+            self.idle.discard(me)
+
     def notify(self) -> None:
-        connections[self.age % MOST_WORKERS] = self.nr_conns
         super().notify()
+        if not self.alive:
+            self.end_idle()
 
-    def accept(self, listener: Any) -> None:
-        fewest = min(count for count in connections if count != NOBODY)
-        if self.nr_conns > fewest and self.declined < MOST_DECLINES:
-            self.declined += 1
-            time.sleep(DECLINE_PAUSE_S)
-            return
-        self.declined = 0
-        super().accept(listener)
-        connections[self.age % MOST_WORKERS] = self.nr_conns
+    def end_idle(self) -> None:
+        """Read no more from the idle clients: what they have sent is still served."""
+        for greenlet in self.idle:
+            with suppress(OSError):
+                self.clients[greenlet].shutdown(socket.SHUT_RD)
 
 
-worker_class = BalancedWorker
+worker_class = ConnectionWorker
 
 
-def post_worker_init(_worker: ThreadWorker) -> None:
+def post_worker_init(_worker: ConnectionWorker) -> None:
     """Leave what lives as long as the process out of every garbage collection."""
     gc.collect()
     gc.freeze()
 
 
-def child_exit(_server: Any, worker: ThreadWorker) -> None:
+def child_exit(_server: Any, worker: ConnectionWorker) -> None:
     """Nobody waits for a worker that is gone to take its share."""
     connections[worker.age % MOST_WORKERS] = NOBODY

@@ -64,8 +64,8 @@ def test_every_setting_is_read_from_its_variable(environment):
     [
         ("WORKERS", "0"),
         ("WORKERS", "two"),
-        ("THREADS", "-1"),
-        ("THREADS", "1.5"),
+        ("POOL_SIZE", "9"),
+        ("POOL_SIZE", "32.5"),
         ("QUEUE_LENGTH", "0"),
         ("BATCH_SIZE", "x"),
         ("DEADLINE_MS", "0"),
@@ -87,7 +87,7 @@ def test_value_that_cannot_be_used_names_its_variable(environment, name, value):
     ("wrong", "meant"),
     [
         ("DATABASE_URI", "WALLET_DATABASE_URL"),
-        ("THREAD", "WALLET_THREADS"),
+        ("POOLSIZE", "WALLET_POOL_SIZE"),
         ("GROUPCOMMIT", "WALLET_GROUP_COMMIT"),
     ],
 )
@@ -108,7 +108,7 @@ def test_unheard_of_variable_is_refused_without_a_hint(environment):
 def test_other_programs_variables_are_left_alone(environment, monkeypatch):
     monkeypatch.setenv("MYWALLET_X", "1")
     monkeypatch.setenv("wallet_x", "1")
-    assert environment().threads == Settings.threads
+    assert environment().pool_size == Settings.pool_size
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,6 @@ def create_app(settings: Settings | None = None) -> Flask:
             queue_length=settings.queue_length,
             batch_size=settings.batch_size,
             deadline_ms=settings.deadline_ms,
-            # While one half of the threads waits for a COMMIT, the other half works.
-            enough=max(1, settings.threads // 2),
-            slow_waiters=max(1, settings.threads // 4),
         ),
         enabled=settings.group_commit,
     )

@@ -10,6 +10,9 @@ from typing import Self
 from environs import Env, EnvError
 from marshmallow.validate import OneOf, Range
 
+# Enough for the money path and a few others.
+SMALLEST_POOL = 10
+
 
 class ConfigurationError(RuntimeError):
     """A setting is unknown or has a value that the service cannot use."""
@@ -26,7 +29,7 @@ class Settings:
     statements_dir: Path | None = None
     statement_days: int = 30
     workers: int = 2
-    threads: int = 32
+    pool_size: int = 32
     group_commit: bool = True
     queue_length: int = 50_000
     batch_size: int = 1000
@@ -56,7 +59,9 @@ class Settings:
                 workers=env.int(
                     "WORKERS", max(2, os.cpu_count() or 2), validate=positive
                 ),
-                threads=env.int("THREADS", cls.threads, validate=positive),
+                pool_size=env.int(
+                    "POOL_SIZE", cls.pool_size, validate=Range(min=SMALLEST_POOL)
+                ),
                 group_commit=on_or_off(env, "GROUP_COMMIT", "on"),
                 queue_length=env.int(
                     "QUEUE_LENGTH", cls.queue_length, validate=positive

@@ -1,6 +1,7 @@
 """The database: engine, constraint names, and the one place for transactions."""
 
 import math
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +9,13 @@ from functools import lru_cache
 from typing import Any
 
 import psycopg
-from flask import Flask
+from flask import Flask, current_app
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, Engine, MetaData, Row, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -50,12 +52,18 @@ migrate = Migrate(
 AnyRow = Row[*tuple[Any, ...]]
 
 IDLE_BEFORE_PING_S = 1.0
+POOL_TIMEOUT_S = 5
+# What the money path uses at once at most; other requests leave so many alone.
+RESERVED_CONNECTIONS = 8
 
 
 def init_app(app: Flask, settings: Settings, database_url: str) -> None:
     """Bind the app to its database and to the migrations."""
     app.config["SQLALCHEMY_DATABASE_URI"] = database_url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(settings, database_url)
+    app.extensions["shared_connections"] = threading.BoundedSemaphore(
+        max(1, settings.pool_size - RESERVED_CONNECTIONS)
+    )
     db.init_app(app)
     migrate.init_app(app)
     connections.limit_requests(app, settings)
@@ -89,10 +97,9 @@ def engine_options(settings: Settings, database_url: str) -> dict[str, Any]:
         own = make_url(database_url).query.get("options")
         connect_args["options"] = f"{own} {options}" if own else options
     return {
-        # One connection a thread: a request never holds two.
-        "pool_size": settings.threads + 4,
+        "pool_size": settings.pool_size,
         "max_overflow": 0,
-        "pool_timeout": 5,
+        "pool_timeout": POOL_TIMEOUT_S,
         "connect_args": connect_args,
         "execution_options": execution_options,
     }
@@ -122,8 +129,23 @@ def ping_after_idling(engine: Engine) -> None:
 @contextmanager
 def transaction() -> Iterator[Connection]:
     """One READ COMMITTED transaction: committed at the end, rolled back on an error."""
-    with db.engine.begin() as connection:
+    with shared_connection(), db.engine.begin() as connection:
         yield connection
+
+
+@contextmanager
+def shared_connection() -> Iterator[None]:
+    """A place among those who use the pool; raises sqlalchemy's TimeoutError.
+
+    A request never needs two, and slow ones leave enough for the money path.
+    """
+    places: threading.Semaphore = current_app.extensions["shared_connections"]
+    if not places.acquire(timeout=POOL_TIMEOUT_S):
+        raise PoolTimeout("Too many requests are using the database.")
+    try:
+        yield
+    finally:
+        places.release()
 
 
 class ConnectionLostError(Exception):
@@ -164,7 +186,7 @@ def reading() -> Iterator[Connection]:
     Autocommit: one round trip a statement, and no snapshot is held between them.
     With a pooler it takes a transaction, for the sake of its limits.
     """
-    with reader(db.engine).connect() as connection:
+    with shared_connection(), reader(db.engine).connect() as connection:
         yield connection
 
 

@@ -6,7 +6,6 @@ gets a lane of its own, so that the others do not wait for it.
 Correctness never depends on the gathering: the row locks decide.
 """
 
-import math
 import threading
 import time
 from dataclasses import dataclass
@@ -34,16 +33,17 @@ from wallet_app.ledger.settling import (
     unsettled,
 )
 
-MIXED_MEMORY_S = 10.0
+MAX_SLOW_LANES_AT_WORK = 4
+ANSWER_MARGIN_S = 0.05
+LOCK_TIMEOUT_SLACK_S = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
     """The bounds of a process's group commit.
 
-    `grace_ms`: how much longer everybody waits for a wallet that was found locked.
-    `slow_waiters`: how many callers wait on, up to their deadline, while other
-    wallets are in use; more would take the threads that serve those.
+    `grace_ms`: how long a lane waits for a lock while it holds others.
+    `slow_waiters`: how many callers wait for locked wallets, up to their deadlines.
     """
 
     queue_length: int = 50_000
@@ -52,7 +52,7 @@ class Bounds:
     enough: int = 16
     deadline_ms: int = 10_000
     grace_ms: int = 250
-    slow_waiters: int = 8
+    slow_waiters: int = 500
 
 
 class GroupCommit:
@@ -73,8 +73,8 @@ class GroupCommit:
             mutex=self.mutex,
         )
         self.slow: dict[UUID, SlowLane] = {}
-        self.last_wallet: UUID | None = None
-        self.mixed_at = -math.inf
+        # Each one at work holds a connection; the fast lane needs one as well.
+        self.slow_work = threading.BoundedSemaphore(MAX_SLOW_LANES_AT_WORK)
 
     def submit(self, operation: Operation) -> Outcome:
         """Post one operation, together with whoever else is waiting."""
@@ -110,22 +110,11 @@ class GroupCommit:
 
     def enqueue(self, ticket: UnitTicket) -> None:
         with self.mutex:
-            self.note_wallet(ticket.request)
             lane = self.slow_lane_of(ticket.request) if self.slow else None
             if lane is None:
                 self.fast.add(ticket)
             else:
                 self.queue_slowly(lane, ticket)
-
-    def note_wallet(self, unit: Unit) -> None:
-        """Note whether more than one wallet is in use; the caller holds the mutex."""
-        wallet = unit.operations[0].wallet_uuid
-        if wallet != self.last_wallet:
-            self.last_wallet, self.mixed_at = wallet, time.monotonic()
-
-    def is_mixed(self) -> bool:
-        """Whether callers of other wallets may need the threads that wait here."""
-        return time.monotonic() - self.mixed_at < MIXED_MEMORY_S
 
     def slow_lane_of(self, unit: Unit) -> "SlowLane | None":
         for operation in unit.operations:
@@ -165,14 +154,15 @@ class GroupCommit:
 
     def queue_slowly(self, lane: "SlowLane", ticket: UnitTicket) -> None:
         """Queue or refuse a caller of a locked wallet; the mutex is held."""
-        if lane.is_open():
+        waiting = sum(len(lane.queue) for lane in self.slow.values())
+        if waiting < self.bounds.slow_waiters:
             lane.add(ticket)
         else:
             ticket.settle(refuse_locked(ticket.request))
 
 
 class SlowLane(Gathering[Unit]):
-    """The callers of one locked wallet: all wait for a grace, then a few wait on."""
+    """The callers of one locked wallet: they wait for it up to their deadlines."""
 
     def __init__(self, group: GroupCommit, wallet: UUID) -> None:
         bounds = group.bounds
@@ -184,64 +174,51 @@ class SlowLane(Gathering[Unit]):
         )
         self.group = group
         self.wallet = wallet
-        self.in_grace = True
 
     def close(self) -> None:
         """Nobody waits any more: the wallet's next caller tries the fast lane."""
         self.group.slow.pop(self.wallet, None)
 
-    def is_open(self) -> bool:
-        group = self.group
-        if len(self.queue) >= group.bounds.queue_length:
-            return False
-        if self.in_grace or not group.is_mixed():
-            return True
-        waiting = sum(len(lane.queue) for lane in group.slow.values())
-        return waiting < group.bounds.slow_waiters
-
     def serve_slowly(self, batch: list[UnitTicket]) -> None:
-        bounds = self.group.bounds
-        try:
-            post_and_settle(batch, bounds.grace_ms)
-        except LockedError:
-            self.in_grace = False
-            waiting = unsettled(batch)
-            few = bounds.slow_waiters if self.group.is_mixed() else len(waiting)
-            for ticket in waiting[few:]:
+        if batch and self.group.slow_work.acquire(timeout=time_left_s(batch[0])):
+            try:
+                self.wait_and_serve(batch)
+            finally:
+                self.group.slow_work.release()
+        for ticket in unsettled(batch):
+            if ticket.gathering is self:
                 ticket.settle(refuse_locked(ticket.request))
-                ticket.release()
-            if self.group.is_mixed():
-                self.trim()
-            self.wait_and_serve(waiting[:few])
-
-    def trim(self) -> None:
-        """Refuse those who came in the grace and are too many to wait on."""
-        with self.mutex:
-            while len(self.queue) > self.group.bounds.slow_waiters:
-                ticket = self.queue.pop()
-                self.size -= ticket.size
-                ticket.settle(refuse_locked(ticket.request))
-                ticket.release()
 
     def wait_and_serve(self, tickets: list[UnitTicket]) -> None:
-        """Wait for the wallet until the first ticket's deadline, then post.
+        """Wait for the wallet, refusing each ticket at its deadline, then post.
 
         Waits for this one wallet only: a transaction that waited for it while it held
         another one locked would pass the delay on.
         """
-        deadline = tickets[0].deadline if tickets else 0.0
-        while tickets and (remaining_s := deadline - time.monotonic()) > 0:
-            if not is_free(self.wallet, timeout_ms=int(remaining_s * 1000) + 1):
-                break
-            try:
-                post_and_settle(tickets, self.group.bounds.grace_ms)
-            except LockedError:
-                waiting = unsettled(tickets)
-                # This wallet is free: it is another one that they wait for.
-                others = locked_wallets([ticket.request for ticket in waiting])
-                others.discard(self.wallet)
-                tickets = [one for one in waiting if not self.group.move(one, others)]
-            else:
-                return
-        for ticket in tickets:
-            ticket.settle(refuse_locked(ticket.request))
+        while tickets:
+            timeout_ms = int(time_left_s(tickets[0]) * 1000)
+            if timeout_ms <= 0:
+                late = tickets.pop(0)
+                late.settle(refuse_locked(late.request))
+                late.release()
+            elif is_free(self.wallet, timeout_ms=timeout_ms):
+                tickets = self.serve_free(tickets)
+            elif time_left_s(tickets[0]) > LOCK_TIMEOUT_SLACK_S:
+                return  # Not the lock: the database does not answer.
+
+    def serve_free(self, tickets: list[UnitTicket]) -> list[UnitTicket]:
+        """Post what waited for the wallet; return what has to wait for it again."""
+        try:
+            post_and_settle(tickets, self.group.bounds.grace_ms)
+        except LockedError:
+            waiting = unsettled(tickets)
+            # This wallet is free: it is another one that they wait for.
+            others = locked_wallets([ticket.request for ticket in waiting])
+            others.discard(self.wallet)
+            return [one for one in waiting if not self.group.move(one, others)]
+        return []
+
+
+def time_left_s(ticket: UnitTicket) -> float:
+    """How long its caller may still be made to wait: a little less than he would."""
+    return max(0.0, ticket.deadline - ANSWER_MARGIN_S - time.monotonic())

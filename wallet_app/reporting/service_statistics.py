@@ -19,7 +19,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from wallet_app.database import db
+from wallet_app.database import db, shared_connection
 from wallet_app.errors import InvalidRequest
 from wallet_app.ledger.models import Wallet
 from wallet_app.ledger.sql import TRANSACTIONS, WALLETS
@@ -96,7 +96,7 @@ MOVEMENTS = movements()
 def snapshot() -> Iterator[Connection]:
     """A connection whose few, short statements all see the same moment."""
     engine = db.engine.execution_options(isolation_level="REPEATABLE READ")
-    with engine.begin() as connection:
+    with shared_connection(), engine.begin() as connection:
         yield connection
 
 
