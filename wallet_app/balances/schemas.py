@@ -6,8 +6,9 @@ import marshmallow as ma
 from marshmallow.validate import OneOf
 
 from wallet_app.http.fields import Amount, Moment, Text, Uuid
+from wallet_app.http.lean import LeanSchema
 from wallet_app.http.pages import PageQuery
-from wallet_app.http.schemas import DEMO_UUID, LeanSchema, TransactionDetails
+from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
 from wallet_app.ledger import money
 from wallet_app.ledger.rules import EntryType
 
@@ -17,7 +18,7 @@ def check_currency(code: str) -> None:
         raise ma.ValidationError("Give a currency code of ISO 4217, such as USD.")
 
 
-class NewWallet(ma.Schema):
+class NewWallet(LeanSchema):
     """A wallet to be created."""
 
     currency = Text(
@@ -46,7 +47,7 @@ def check_past(moment: datetime) -> None:
         raise ma.ValidationError("Give a time that has passed.")
 
 
-class BalanceQuery(ma.Schema):
+class BalanceQuery(LeanSchema):
     """When."""
 
     at = Moment(
@@ -69,7 +70,7 @@ class WalletDetails(WalletBalance):
     updated_at = Moment()
 
 
-class WalletPage(ma.Schema):
+class WalletPage(LeanSchema):
     """A page of wallets."""
 
     data = ma.fields.List(ma.fields.Nested(WalletDetails))
@@ -77,7 +78,7 @@ class WalletPage(ma.Schema):
     next_cursor = ma.fields.String(allow_none=True)
 
 
-class TransactionPage(ma.Schema):
+class TransactionPage(LeanSchema):
     """A page of a wallet's history."""
 
     data = ma.fields.List(ma.fields.Nested(TransactionDetails))

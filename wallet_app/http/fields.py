@@ -30,7 +30,7 @@ class Money(ma.fields.Field[Any]):
     def _serialize(self, value: Any, attr: Any, obj: Any, **kwargs: Any) -> Any:
         if value is None:
             return None
-        currency = ma.utils.get_value(obj, "currency")
+        currency = obj["currency"] if isinstance(obj, dict) else obj.currency
         return money.to_text(value, currency)
 
 

@@ -10,12 +10,13 @@ import marshmallow as ma
 
 from wallet_app.errors import InvalidRequest
 from wallet_app.http.fields import WholeNumber
+from wallet_app.http.lean import LeanSchema
 
 MAX_PAGE = 100
 MAX_POSITION = 2**63
 
 
-class PageQuery(ma.Schema):
+class PageQuery(LeanSchema):
     """The query parameters of every paged list."""
 
     limit = WholeNumber(

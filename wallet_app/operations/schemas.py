@@ -6,7 +6,8 @@ import marshmallow as ma
 from marshmallow.validate import Length, OneOf
 
 from wallet_app.http.fields import Amount, Flag, Text, Uuid
-from wallet_app.http.schemas import DEMO_UUID, LeanSchema, TransactionDetails
+from wallet_app.http.lean import LeanSchema
+from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
 from wallet_app.ledger.rules import OperationType
 
 MAX_DESCRIPTION = 1000
@@ -14,7 +15,7 @@ MAX_BATCH = 1000
 OTHER_UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
-class MoneyMove(ma.Schema):
+class MoneyMove(LeanSchema):
     """What every operation has."""
 
     amount = Amount(
@@ -77,8 +78,7 @@ class BatchMember(MoneyMove):
     def accept_synonym(self, data: Any, **_: Any) -> Any:
         return accept_camel_case(data) if isinstance(data, dict) else data
 
-    @ma.validates_schema(skip_on_field_errors=True)
-    def check_wallets(self, data: dict[str, Any], **_: Any) -> None:
+    def check_whole(self, data: dict[str, Any]) -> None:
         transfer = data["operation_type"] == OperationType.TRANSFER
         wanted = {"from_wallet", "to_wallet"} if transfer else {"wallet"}
         given = data.keys() & {"wallet", "from_wallet", "to_wallet"}
@@ -90,7 +90,7 @@ class BatchMember(MoneyMove):
             raise ma.ValidationError(errors)
 
 
-class NewBatch(ma.Schema):
+class NewBatch(LeanSchema):
     """Up to 1,000 operations: each on its own, or all or none of them."""
 
     operations = ma.fields.List(
@@ -118,7 +118,7 @@ class TransferDetails(LeanSchema):
     )
 
 
-class OperationDetails(ma.Schema):
+class OperationDetails(LeanSchema):
     """What became of an operation: its one transaction, or a transfer's two."""
 
     reference_id = Uuid()
@@ -126,7 +126,7 @@ class OperationDetails(ma.Schema):
     transactions = ma.fields.List(ma.fields.Nested(TransactionDetails))
 
 
-class BatchOutcome(ma.Schema):
+class BatchOutcome(LeanSchema):
     """What became of one member of a batch."""
 
     index = ma.fields.Integer(
@@ -145,7 +145,7 @@ class BatchOutcome(ma.Schema):
     transactions = ma.fields.List(ma.fields.Nested(TransactionDetails))
 
 
-class BatchDetails(ma.Schema):
+class BatchDetails(LeanSchema):
     """The members' outcomes, in their order."""
 
     applied = ma.fields.Integer(metadata={"description": "How many moved money"})
