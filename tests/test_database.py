@@ -46,10 +46,31 @@ def test_options_in_the_url_are_kept(make_app, database_url):
         assert (show("work_mem"), show("lock_timeout")) == ("7MB", "321ms")
 
 
-def test_each_thread_can_have_a_connection_and_there_are_not_many_more():
-    options = engine_options(Settings(threads=20), "postgresql+psycopg://h/d")
+def test_pool_holds_what_is_set_and_no_more():
+    options = engine_options(Settings(pool_size=20), "postgresql+psycopg://h/d")
     assert options["max_overflow"] == 0
-    assert 20 <= options["pool_size"] <= 30
+    assert options["pool_size"] == 20
+
+
+def test_requests_that_share_the_pool_leave_connections_to_the_money_path(context):
+    with ExitStack() as stack:
+        for _ in range(Settings.pool_size - RESERVED_CONNECTIONS):
+            stack.enter_context(reading())
+        places = current_app.extensions["shared_connections"]
+        assert not places.acquire(blocking=False)
+        with pipeline() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert places.acquire(blocking=False)
+    places.release()
+
+
+def test_request_that_finds_no_connection_free_in_time_is_told_so(context, monkeypatch):
+    monkeypatch.setattr("wallet_app.database.POOL_TIMEOUT_S", 0.01)
+    with ExitStack() as stack:
+        for _ in range(Settings.pool_size - RESERVED_CONNECTIONS):
+            stack.enter_context(reading())
+        with pytest.raises(PoolTimeout), reading():
+            pass
 
 
 def test_transaction_is_committed_at_its_end(context):
