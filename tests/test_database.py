@@ -1,10 +1,21 @@
 """Connections: bounded in number and in time, and right about transactions."""
 
+from contextlib import ExitStack
+
 import pytest
+from flask import current_app
 from sqlalchemy import text
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from wallet_app.config import Settings
-from wallet_app.database import db, engine_options, reading, transaction
+from wallet_app.database import (
+    RESERVED_CONNECTIONS,
+    db,
+    engine_options,
+    pipeline,
+    reading,
+    transaction,
+)
 from wallet_app.ledger import wallets
 
 ADD_WALLET = text("INSERT INTO wallets (uuid) VALUES (gen_random_uuid())")
