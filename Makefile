@@ -17,7 +17,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 # Each is a module of proofs/, with a row in docs/reliability.md.
 PROOFS := ring same-key held-lock sigterm crashes thousand reporting
 .PHONY: proof $(PROOFS:%=proof-%)
-.PHONY: bench bench-quick bench-clients bench-threads bench-large
+.PHONY: bench bench-quick bench-clients bench-workers bench-large
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' \
@@ -73,8 +73,8 @@ bench-quick: setup ## The same, one second each: shows that it works
 bench-clients: setup ## Throughput against the number of clients, with a plot
 	$(BENCH) clients $(BENCH_OPTIONS)
 
-bench-threads: setup ## Throughput against workers and threads
-	$(BENCH) threads $(BENCH_OPTIONS)
+bench-workers: setup ## Throughput against workers, and threads in them
+	$(BENCH) workers $(BENCH_OPTIONS)
 
 bench-large: setup ## Throughput with ten million transactions in the table
 	$(BENCH) large $(BENCH_OPTIONS)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,16 +84,24 @@ def client_command(
 
 @contextmanager
 def serve(
-    name: str, app: str, database_url: str, **settings: str | int
+    name: str,
+    app: str,
+    database_url: str,
+    *,
+    options: Sequence[str] = (),
+    **settings: str | int,
 ) -> Iterator[Server]:
-    """A gunicorn with the project's configuration; settings are WALLET_<NAME>s."""
+    """A gunicorn with the project's configuration; settings are WALLET_<NAME>s.
+
+    `options` of gunicorn's command line go before the configuration's.
+    """
     values = {"database_url": database_url, **settings}
     environment = [f"WALLET_{key.upper()}={value}" for key, value in values.items()]
     port = free_port()
     gunicorn = [
         *(sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py")),
         *("--chdir", str(ROOT), "--bind", f"127.0.0.1:{port}"),
-        *("--log-level", "warning", app),
+        *("--log-level", "warning", *options, app),
     ]
     with running({name: ["env", *environment, *gunicorn]}) as (child,):
         wait_for_answer(port)

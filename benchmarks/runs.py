@@ -1,5 +1,6 @@
 """The benchmarks: each makes its database and candidates and returns its tables."""
 
+import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ LARGE_WALLETS = 10_000
 LARGE_ROWS = 1000
 CLIENTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 WORKERS = (1, 2, 3, 4)
-THREADS = (8, 16, 32, 64)
+THREADS = (16, 32)
 # A lone client's latencies differ by so little that they need more rounds.
 LONE_ROUNDS = 4
 
@@ -24,11 +25,13 @@ GROUP = "group commit"
 SINGLE = "group commit off"
 NO_DATABASE = "no database"
 BARE_FLASK = "bare Flask"
+BARE_THREADS = "bare Flask, threads"
 PGBENCH = "pgbench"
 
 APPS = {
     NO_DATABASE: "benchmarks.no_database:app",
     BARE_FLASK: "benchmarks.bare_flask:app",
+    BARE_THREADS: "benchmarks.bare_flask:app",
 }
 
 
@@ -49,6 +52,11 @@ class Result:
     text: str
 
 
+def threaded(count: int) -> tuple[str, ...]:
+    """gunicorn's thread workers instead of the project's."""
+    return ("--worker-class", "gthread", "--threads", str(count))
+
+
 @contextmanager
 def servers(store: Database, *names: str) -> Iterator[dict[str, Candidate]]:
     """Start servers on one database."""
@@ -59,6 +67,7 @@ def servers(store: Database, *names: str) -> Iterator[dict[str, Candidate]]:
                     name,
                     APPS.get(name, "wsgi:app"),
                     store.url,
+                    options=threaded(32) if name == BARE_THREADS else (),
                     group_commit="off" if name == SINGLE else "on",
                 )
             )
@@ -94,7 +103,7 @@ def loads(options: Options) -> Result:
     """All candidates under all loads, and a lone client."""
     with (
         database.throw_away() as store,
-        servers(store, GROUP, SINGLE, NO_DATABASE, BARE_FLASK) as found,
+        servers(store, GROUP, SINGLE, NO_DATABASE, BARE_FLASK, BARE_THREADS) as found,
     ):
         wallets = store.fill(wallets=WALLETS, rows=HISTORY_ROWS)
         found[PGBENCH] = pgbench.prepare(PGBENCH, store, WALLETS)
@@ -118,7 +127,7 @@ def load_cells(wallets: list[str], found: dict[str, Candidate]) -> list[Cell]:
         (workloads.zipf(wallets), [GROUP, SINGLE, PGBENCH]),
         (workloads.transfers(wallets), [GROUP, SINGLE]),
         *((workloads.batches(wallets, size), [GROUP, SINGLE]) for size in BATCHES),
-        (workloads.reads(wallets), [GROUP, BARE_FLASK]),
+        (workloads.reads(wallets), [GROUP, BARE_FLASK, BARE_THREADS]),
     ]
     return [(workload, found[name]) for workload, names in pairs for name in names]
 
@@ -143,21 +152,20 @@ def clients(options: Options) -> Result:
     return Result(figures, text)
 
 
-def threads(options: Options) -> Result:
-    """One hot wallet's throughput against the numbers of workers and of threads."""
+def workers(options: Options) -> Result:
+    """One hot wallet's throughput against the number of workers and their kind."""
+    kinds = {"greenlets": ()} | {plural(n, "thread"): threaded(n) for n in THREADS}
     figures = Figures()
     with database.throw_away() as store:
         hot = workloads.hot(store.fill(wallets=WALLETS, rows=HISTORY_ROWS))
         for _ in range(options.rounds):
-            for workers in WORKERS:
-                for count in THREADS:
-                    name = plural(count, "thread")
-                    load = replace(hot, name=plural(workers, "worker"))
-                    with serve(
-                        name, "wsgi:app", store.url, workers=workers, threads=count
-                    ) as server:
-                        once = replace(options, rounds=1)
-                        figures.extend(take([(load, server)], store, once))
+            for count, (kind, flags) in itertools.product(WORKERS, kinds.items()):
+                load = replace(hot, name=plural(count, "worker"))
+                with serve(
+                    kind, "wsgi:app", store.url, options=flags, workers=count
+                ) as server:
+                    once = replace(options, rounds=1)
+                    figures.extend(take([(load, server)], store, once))
         return Result(figures, grids(figures, store, options))
 
 
@@ -188,4 +196,4 @@ def large(options: Options) -> Result:
     return Result(figures, "\n\n".join(parts))
 
 
-RUNS = {"loads": loads, "clients": clients, "threads": threads, "large": large}
+RUNS = {"loads": loads, "clients": clients, "workers": workers, "large": large}
