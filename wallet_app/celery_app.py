@@ -5,7 +5,8 @@ from typing import Any
 from celery import Celery, Task
 from celery.signals import worker_process_init, worker_ready, worker_shutdown
 from flask import Flask
-from kombu.transport.sqlalchemy import Channel
+from kombu.transport import virtual
+from kombu.transport.sqlalchemy import Channel, Transport
 
 from wallet_app import connections
 from wallet_app.config import Settings
@@ -16,6 +17,10 @@ TASKS = "wallet_app.reporting.tasks"
 RESUME_INTERVAL_S = 10
 PRUNE_INTERVAL_S = 60
 CLEAN_UP_INTERVAL_S = 15 * 60
+
+# kombu leaves its own errors out for PostgreSQL. Beat, whose channel is closed after an
+# attempt to send has failed, would then never open another, and never send again.
+Transport.connection_errors += virtual.Transport.connection_errors  # type: ignore[operator]
 
 
 def init_app(app: Flask, settings: Settings, database_url: str) -> None:

@@ -9,6 +9,7 @@ import time
 
 import bulk_history
 import pytest
+from celery.beat import Scheduler
 from kombu.transport.sqlalchemy import Channel
 from ops import Crowd
 from sqlalchemy import text
@@ -128,6 +129,17 @@ def test_a_hanging_broker_holds_up_one_request_at_a_time(app, context, monkeypat
         crowd.together(lambda _: hints.send(hints.ROLL_UP), range(16)) == [False] * 16
     )
     assert time.monotonic() - started < 2
+
+
+def test_beat_sends_again_after_its_attempts_have_failed(app, context):
+    scheduler = Scheduler(app.extensions["celery"])
+    (entry, *_) = scheduler.schedule.values()
+    scheduler.apply_async(entry, producer=scheduler.producer)
+    # As kombu leaves it behind when it gives up: its channel is closed.
+    scheduler.connection.collect()
+    scheduler.apply_async(entry, producer=scheduler.producer)
+    with reading() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM kombu_message")) == 2
 
 
 def test_every_scheduled_message_expires_before_the_next(app):
