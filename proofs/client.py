@@ -163,12 +163,14 @@ async def connect_evenly(
                 other.resume()
 
 
-async def make_wallets(port: int, count: int, balance: str | None = None) -> list[str]:
+async def make_wallets(
+    port: int, count: int, balance: str | None = None, currency: str = "USD"
+) -> list[str]:
     """Create wallets over HTTP, with something in them."""
     client = Client(port)
     wallets = []
     for _ in range(count):
-        answer = await client.post("/api/v1/wallets", {"currency": "USD"})
+        answer = await client.post("/api/v1/wallets", {"currency": currency})
         assert answer.status == 201, answer.body
         wallets.append(answer.json["uuid"])
         if balance:

@@ -30,6 +30,8 @@ READ_EVERY_S = 0.01
 class TotalReader(threading.Thread):
     """Reads all balances again and again; one statement is one snapshot."""
 
+    query = "SELECT sum(balance) FROM wallets"
+
     def __init__(self, service: Service) -> None:
         super().__init__()
         self.connection = service.connect()
@@ -38,7 +40,7 @@ class TotalReader(threading.Thread):
 
     def run(self) -> None:
         while not self.done.wait(READ_EVERY_S):
-            row = self.connection.execute("SELECT sum(balance) FROM wallets").fetchone()
+            row = self.connection.execute(self.query.encode()).fetchone()
             self.totals[row[0] if row else Decimal(0)] += 1
 
 

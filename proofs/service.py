@@ -17,7 +17,7 @@ import psutil
 import psycopg
 from sqlalchemy.engine import make_url
 
-from wallet_app import embedded, embedded_cluster
+from wallet_app import embedded
 from wallet_app.processes import ends_with
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,11 +39,12 @@ class Service:
         self.port = free_port()
         self.log = folder / "gunicorn.log"
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("WALLET_")}
-        self.environment = inherited | {
+        self.settings = {
             "WALLET_DATABASE_URL": database_url,
             "WALLET_INSTANCE_DIR": str(folder),
             "WALLET_WORKERS": str(workers),
         }
+        self.environment = inherited | self.settings
 
     def migrate(self) -> None:
         command = [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"]
@@ -54,6 +55,11 @@ class Service:
 
     def start(self) -> None:
         """Start gunicorn, and wait until it answers."""
+        self.launch()
+        wait_for(self.is_ready, START_TIMEOUT_S)
+
+    def launch(self) -> None:
+        """Start gunicorn, which may still find the port taken, and end."""
         address = f"127.0.0.1:{self.port}"
         with self.log.open("a") as log:
             self.gunicorn = subprocess.Popen(
@@ -68,7 +74,6 @@ class Service:
                 start_new_session=True,
                 preexec_fn=ends_with(os.getpid()),
             )
-        wait_for(self.is_ready, START_TIMEOUT_S)
 
     def is_ready(self) -> bool:
         assert self.gunicorn.poll() is None, self.log.read_text()[-3000:]
@@ -107,14 +112,17 @@ class Service:
                 os.killpg(self.gunicorn.pid, signal.SIGKILL)
         return time.monotonic() - began
 
-    def crash_database(self) -> None:
-        """Stop PostgreSQL without ceremony, as a power cut would, and start it."""
-        cluster = embedded_cluster.prepare(self.data_dir)
-        cluster.run(
-            "pg_ctl", "stop", "--mode=immediate", f"--pgdata={cluster.data_dir}"
-        )
-        time.sleep(0.5)
-        embedded_cluster.launch(cluster)
+    def keep_log_short(self) -> None:
+        """Let the write-ahead log take little of a small disk."""
+        with self.connect() as connection:
+            for name, value in (("max_wal_size", "64MB"), ("min_wal_size", "32MB")):
+                connection.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
+            connection.execute("SELECT pg_reload_conf()")
+
+    def use_up_log(self) -> None:
+        """Begin a new segment of the write-ahead log, if PostgreSQL still can."""
+        with contextlib.suppress(psycopg.Error), self.connect() as connection:
+            connection.execute("SELECT pg_switch_wal()")
 
     def sql_log(self) -> str:
         """What PostgreSQL has complained of since its last start."""
