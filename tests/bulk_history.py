@@ -3,7 +3,7 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from wallet_app.database import transaction
 
@@ -49,8 +49,20 @@ def add_transactions(
     step: timedelta = timedelta(minutes=1),
 ) -> None:
     """`count` more transactions in each wallet; seq n is at start + n steps."""
-    values = {"uuids": uuids, "count": count, "start": start, "step": step}
     with transaction() as connection:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
-        connection.execute(ADD_TRANSACTIONS, values)
-        connection.execute(ADVANCE_WALLETS, values)
+        add_transactions_in(connection, uuids, count, start=start, step=step)
+
+
+def add_transactions_in(
+    connection: Connection,
+    uuids: list[uuid.UUID],
+    count: int,
+    *,
+    start: datetime = START,
+    step: timedelta = timedelta(minutes=1),
+) -> None:
+    """The same in a transaction that somebody else commits."""
+    values = {"uuids": uuids, "count": count, "start": start, "step": step}
+    connection.execute(ADD_TRANSACTIONS, values)
+    connection.execute(ADVANCE_WALLETS, values)

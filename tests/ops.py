@@ -38,6 +38,19 @@ def transfer(
     return operation("TRANSFER", source, amount, target_uuid=target, **fields)
 
 
+def post_elsewhere(connection: Any, operation: Operation) -> None:
+    """Do what another process does to post a deposit of 1, short of its COMMIT."""
+    connection.execute(
+        "WITH step AS (UPDATE wallets SET balance = balance + 1, version = version + 1,"
+        " updated_at = now() WHERE uuid = %s RETURNING *)"
+        " INSERT INTO transactions (wallet_id, seq, operation_type, amount,"
+        " balance_before, balance_after, reference_id, created_at)"
+        " SELECT id, version, 'DEPOSIT', 1, balance - 1, balance, %s, updated_at"
+        " FROM step",
+        [operation.wallet_uuid, operation.reference_id],
+    )
+
+
 class Crowd:
     """Threads that each call the ledger inside an application context."""
 

@@ -3,10 +3,11 @@
 import time
 import uuid
 from collections import Counter
+from dataclasses import replace
 
 import psycopg
 import pytest
-from ops import deposit, transfer, wait_until, withdraw
+from ops import deposit, post_elsewhere, transfer, wait_until, withdraw
 from sqlalchemy import text
 
 from wallet_app.database import db, reading
@@ -239,19 +240,6 @@ def test_locked_wallet_is_refused_without_gathering_too(app, new_wallet, held):
 # A reference that another process is writing
 
 
-def post_elsewhere(connection, wallet, operation):
-    """Do what another process does to post a deposit of 1, short of its COMMIT."""
-    connection.execute(
-        "WITH step AS (UPDATE wallets SET balance = balance + 1, version = version + 1,"
-        " updated_at = now() WHERE uuid = %s RETURNING *)"
-        " INSERT INTO transactions (wallet_id, seq, operation_type, amount,"
-        " balance_before, balance_after, reference_id, created_at)"
-        " SELECT id, version, 'DEPOSIT', 1, balance - 1, balance, %s, updated_at"
-        " FROM step",
-        [wallet, operation.reference_id],
-    )
-
-
 @pytest.fixture
 def clash(group, gate, crowd, new_wallet, connect, somebody_waits):
     """A batch that waits for another process, which writes one of its references.
@@ -262,7 +250,7 @@ def clash(group, gate, crowd, new_wallet, connect, somebody_waits):
     theirs, ours, other = new_wallet(), new_wallet(), new_wallet()
     operation = deposit(ours, 1)
     connection = connect()
-    post_elsewhere(connection, theirs, operation)
+    post_elsewhere(connection, replace(operation, wallet_uuid=theirs))
     first, *futures = in_one_batch(
         group,
         gate,

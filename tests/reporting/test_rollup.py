@@ -67,6 +67,17 @@ def test_many_rollups_at_once_count_nothing_twice(app, context, small_batches):
     assert_exact()
 
 
+def test_entries_that_commit_late_are_counted_although_their_ids_are_lower(context):
+    """An id is given when an entry is written, but it is seen after the COMMIT."""
+    late, early = bulk_history.make_wallets(2)
+    with transaction() as other:
+        bulk_history.add_transactions_in(other, [late], 10)
+        bulk_history.add_transactions([early], 10)
+        assert rollup.roll_up() == 10
+    assert rollup.roll_up() == 10
+    assert_exact()
+
+
 def test_a_rollup_that_dies_before_its_commit_counts_nothing(context, monkeypatch):
     wallets = bulk_history.make_wallets(2)
     bulk_history.add_transactions(wallets, 10)
