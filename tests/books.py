@@ -2,7 +2,20 @@
 
 from sqlalchemy import text
 
-from wallet_app.database import reading
+from wallet_app.database import reading, transaction
+
+# Children first. DELETE, not a rolled back savepoint: commits and threads are real.
+TABLES_IN_DELETE_ORDER = (
+    "statements",
+    "heartbeats",
+    "service_days",
+    "wallet_days",
+    "wallet_totals",
+    "wallet_rollups",
+    "transactions",
+    "wallets",
+    "kombu_message",
+)
 
 WALLETS_THAT_DIFFER_FROM_THEIR_HISTORY = """
     SELECT wallets.uuid, balance, version, history.*
@@ -44,6 +57,13 @@ TRANSFERS_WITHOUT_TWO_MATCHING_ENTRIES = """
         OR count(reference_id) <> 1
         OR bool_or(reference_id <> transfer_id)
 """
+
+
+def empty() -> None:
+    """Delete everything."""
+    with transaction() as connection:
+        for table in TABLES_IN_DELETE_ORDER:
+            connection.execute(text(f"DELETE FROM {table}"))
 
 
 def check() -> None:
