@@ -84,6 +84,9 @@ proof: $(PROOFS:%=proof-%) ## Run the slow proofs of docs/reliability.md, one by
 $(PROOFS:%=proof-%): proof-%: setup
 	$(BIN)/python -m proofs.$(subst -,_,$*) $(ARGS)
 
+mutants: setup ## Put bugs in, one at a time: a proof must catch each (ARGS="name ...")
+	$(BIN)/python -m proofs.mutants $(ARGS)
+
 lock: setup ## Renew the lock files (LOCK_FLAGS=--upgrade takes newer versions)
 	$(UV_COMPILE) $(LOCK_FLAGS) --output-file requirements.lock setup.cfg
 	$(UV_COMPILE) $(LOCK_FLAGS) --output-file requirements-dev.lock \
