@@ -42,9 +42,23 @@ IF_NONE_MATCH_PARAMETER = {
 }
 NOT_MODIFIED = {"description": "The wallet is as the ETag in If-None-Match says"}
 
+THE_WALLETS_CALLS = {
+    name: {"operationId": name, "parameters": {"uuid": "$response.body#/uuid"}}
+    for name in (
+        "get_wallet",
+        "get_balance",
+        "list_transactions",
+        "post_operation",
+        "get_statistics",
+        "list_summaries",
+        "create_statement",
+    )
+}
+
 
 @blp.route("", methods=["POST"])
 @blp.arguments(NewWallet, example={"currency": "USD"})
+@blp.doc(responses={201: {"links": THE_WALLETS_CALLS}})
 @blp.problems(*BODY_PROBLEMS, WalletExists)
 @blp.response(201, WalletDetails, headers={"Location": {"schema": {"type": "string"}}})
 def create_wallet(body: dict[str, Any]) -> Any:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import marshmallow as ma
 from marshmallow.validate import OneOf
 
-from wallet_app.http.fields import Amount, Moment, Text, Uuid
+from wallet_app.http.fields import AMOUNT_PATTERN, Amount, Moment, Text, Uuid
 from wallet_app.http.lean import LeanSchema
 from wallet_app.http.pages import PageQuery
 from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
@@ -24,7 +24,11 @@ class NewWallet(LeanSchema):
     currency = Text(
         load_default="USD",
         validate=check_currency,
-        metadata={"description": "ISO 4217 code", "example": "USD"},
+        metadata={
+            "description": "ISO 4217 code",
+            "example": "USD",
+            "enum": list(money.CURRENCIES),
+        },
     )
     uuid = Uuid(
         metadata={
@@ -96,8 +100,8 @@ class TransactionQuery(PageQuery):
     until = Moment(
         data_key="to", metadata={"description": "Before this time (exclusive)"}
     )
-    min_amount = Amount(metadata={"example": "10.00"})
-    max_amount = Amount(metadata={"example": "99.99"})
+    min_amount = Amount(metadata={"example": "10.00", "pattern": AMOUNT_PATTERN})
+    max_amount = Amount(metadata={"example": "99.99", "pattern": AMOUNT_PATTERN})
     order = ma.fields.String(
         load_default="desc",
         validate=OneOf(["asc", "desc"]),

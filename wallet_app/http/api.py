@@ -27,7 +27,8 @@ from wallet_app.http.json_provider import InvalidJson
 class UuidConverter(BaseConverter):
     """A UUID in a path; anything else is told apart from an unknown path."""
 
-    regex = "[^/]+"
+    # The path beside the UUIDs takes other methods: that is what to tell of a GET.
+    regex = r"(?!batch\Z)[^/]+"
 
     def to_python(self, value: str) -> UUID:
         parsed = parse_uuid(value)

@@ -26,7 +26,10 @@ class PageQuery(LeanSchema):
     )
     cursor = ma.fields.String(
         load_default=None,
-        metadata={"description": "`next_cursor` of the page before; opaque"},
+        metadata={
+            "description": "`next_cursor` of the page before; opaque",
+            "pattern": "^[A-Za-z0-9_-]+$",
+        },
     )
 
 

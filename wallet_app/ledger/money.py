@@ -36,6 +36,10 @@ def is_currency(code: str) -> bool:
     return True
 
 
+# Every currency that a wallet can hold, by its code.
+CURRENCIES = tuple(sorted(one.code for one in Currency if is_currency(one.code)))
+
+
 def parse(text: str) -> Decimal:
     """A positive amount from plain decimal text, exact; raises InvalidAmountError."""
     if not PLAIN_DECIMAL.fullmatch(text):

@@ -72,13 +72,32 @@ KEY_PARAMETER = {
     "in": "header",
     "name": "Idempotency-Key",
     "description": "Makes a retry safe, as `reference_id` in the body does",
-    "schema": {"type": "string", "maxLength": 255},
+    # Quotes around it do not belong to it.
+    "schema": {"type": "string", "maxLength": 255, "pattern": '^(?!""$).+$'},
 }
 IF_MATCH_PARAMETER = {
     "in": "header",
     "name": "If-Match",
     "description": "Refuses the operation if the wallet's ETag is another",
-    "schema": {"type": "string"},
+    "schema": {"type": "string", "pattern": r'^(\*|[0-9]{1,100}|"[0-9]{1,100}")$'},
+}
+LOOK_UP = {
+    "lookUp": {
+        "operationId": "get_operation",
+        "parameters": {"reference_id": "$response.body#/reference_id"},
+    }
+}
+HISTORY = {
+    "history": {
+        "operationId": "list_transactions",
+        "parameters": {"uuid": "$response.body#/wallet_uuid"},
+    }
+}
+SOURCE_HISTORY = {
+    "history": {
+        "operationId": "list_transactions",
+        "parameters": {"uuid": "$response.body#/outgoing/wallet_uuid"},
+    }
 }
 BATCH_EXAMPLE = {
     "operations": [
@@ -96,7 +115,10 @@ BATCH_EXAMPLE = {
 
 @blp.route("/wallets/<uuid:uuid>/operation", methods=["POST"])
 @blp.arguments(NewOperation, example={"operation_type": "DEPOSIT", "amount": "1000.00"})
-@blp.doc(parameters=[KEY_PARAMETER, IF_MATCH_PARAMETER])
+@blp.doc(
+    parameters=[KEY_PARAMETER, IF_MATCH_PARAMETER],
+    responses={200: {"links": LOOK_UP | HISTORY}},
+)
 @blp.problems(*MONEY_PROBLEMS)
 @blp.response(200, TransactionDetails, headers=REPLAYED)
 def post_operation(body: dict[str, Any], uuid: UUID) -> Any:
@@ -118,7 +140,10 @@ def post_operation(body: dict[str, Any], uuid: UUID) -> Any:
     NewTransfer,
     example={"from_wallet": DEMO_UUID, "to_wallet": OTHER_UUID, "amount": "25.00"},
 )
-@blp.doc(parameters=[KEY_PARAMETER, IF_MATCH_PARAMETER])
+@blp.doc(
+    parameters=[KEY_PARAMETER, IF_MATCH_PARAMETER],
+    responses={200: {"links": LOOK_UP | SOURCE_HISTORY}},
+)
 @blp.problems(*MONEY_PROBLEMS, CurrencyMismatch, SameWallet)
 @blp.response(200, TransferDetails, headers=REPLAYED)
 def post_transfer(body: dict[str, Any]) -> Any:

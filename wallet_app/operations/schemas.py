@@ -5,7 +5,14 @@ from typing import Any
 import marshmallow as ma
 from marshmallow.validate import Length, OneOf
 
-from wallet_app.http.fields import Amount, Flag, Text, Uuid
+from wallet_app.http.fields import (
+    AMOUNT_PATTERN,
+    TEXT_PATTERN,
+    Amount,
+    Flag,
+    Text,
+    Uuid,
+)
 from wallet_app.http.lean import LeanSchema
 from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
 from wallet_app.ledger.rules import OperationType
@@ -23,11 +30,15 @@ class MoneyMove(LeanSchema):
         metadata={
             "description": "Above zero, with at most the currency's digits: "
             "a decimal string, or a JSON number, which is read exactly",
+            "pattern": AMOUNT_PATTERN,
             "example": "1000.00",
         },
     )
     description = Text(
-        load_default=None, allow_none=True, validate=Length(max=MAX_DESCRIPTION)
+        load_default=None,
+        allow_none=True,
+        validate=Length(max=MAX_DESCRIPTION),
+        metadata={"pattern": TEXT_PATTERN},
     )
     reference_id = Uuid(
         load_default=None,

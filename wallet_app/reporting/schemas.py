@@ -94,11 +94,14 @@ class DayRange(ma.Schema):
 
     first = CalendarDay(
         data_key="from",
-        metadata={"description": "The first day, or a time on it"},
+        metadata={"type": "string", "description": "The first day, or a time on it"},
     )
     last = CalendarDay(
         data_key="to",
-        metadata={"description": "The last day (inclusive), or a time that ends it"},
+        metadata={
+            "type": "string",
+            "description": "The last day (inclusive), or a time that ends it",
+        },
     )
 
     @staticmethod
@@ -120,6 +123,7 @@ class SummaryQuery(DayRange):
     tz = Zone(
         load_default=ZoneInfo("UTC"),
         metadata={
+            "type": "string",
             "description": "Whose days: an IANA time zone (UTC is the fast one)",
             "example": "Europe/Berlin",
         },

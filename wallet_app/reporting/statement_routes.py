@@ -33,8 +33,18 @@ JULY = {
 }
 
 
+PROGRESS = {
+    name: {
+        "operationId": name,
+        "parameters": {"statement_id": "$response.body#/id"},
+    }
+    for name in ("get_statement", "get_statement_file")
+}
+
+
 @blp.route("/wallets/<uuid:uuid>/statements", methods=["POST"])
 @blp.arguments(NewStatement, example=JULY)
+@blp.doc(responses={202: {"links": PROGRESS}})
 @blp.problems(WalletNotFound, *BODY_PROBLEMS)
 @blp.response(202, StatementDetails, headers=LOCATION)
 def create_statement(body: dict[str, Any], uuid: UUID) -> Any:
