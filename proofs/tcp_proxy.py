@@ -38,9 +38,10 @@ class Proxy:
         self.is_up.set()
         await self.is_over.wait()
         server.close()
-        self.cut()
-        # What was cut takes a turn of the loop to close.
-        await asyncio.sleep(0.1)
+        self.forwards.set()
+        while self.writers:
+            self.cut()
+            await asyncio.sleep(0.02)
 
     def hang(self) -> None:
         self.loop.call_soon_threadsafe(self.forwards.clear)

@@ -10,6 +10,7 @@ from proofs.tcp_proxy import Proxy
 from wallet_app import connections
 from wallet_app.database import db, pipeline, reading, transaction
 from wallet_app.ledger import wallets
+from wallet_app.reporting import hints
 
 DEADLINE_MS = 300
 SLACK_S = 0.2
@@ -70,6 +71,20 @@ def test_server_that_does_not_greet_means_503_in_good_time(far_client, network):
     assert time.monotonic() - began < 2 + BOUND_S
     network.resume()
     assert far_client.get("/readyz").status_code == 200
+
+
+def test_hint_for_the_background_is_given_up_in_good_time(
+    far_client, network, make_wallet, monkeypatch
+):
+    monkeypatch.setattr(hints, "silent_until", 0.0)
+    with far_client.application.test_request_context():
+        assert hints.send(hints.ROLL_UP, 0)
+        far_client.application.preprocess_request()
+        network.hang()
+        began = time.monotonic()
+        assert not hints.send(hints.ROLL_UP, 0)
+        assert time.monotonic() - began < BOUND_S
+        network.resume()
 
 
 def test_work_without_a_request_has_no_deadline(context):

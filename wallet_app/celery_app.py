@@ -1,5 +1,6 @@
 """Celery, made from the Flask application, in whose context its tasks run."""
 
+from functools import partial
 from typing import Any
 
 from celery import Celery, Task
@@ -7,9 +8,10 @@ from celery.signals import worker_process_init, worker_ready, worker_shutdown
 from flask import Flask
 from kombu.transport import virtual
 from kombu.transport.sqlalchemy import Channel, Transport
+from sqlalchemy.engine import make_url
 
-from wallet_app import connections
 from wallet_app.config import Settings
+from wallet_app.connections import PatientConnection, connect
 from wallet_app.database import db
 from wallet_app.reporting.heartbeat import Pulse
 
@@ -34,7 +36,7 @@ def init_app(app: Flask, settings: Settings, database_url: str) -> None:
     celery = Celery("wallet", task_cls=AppContextTask)
     celery.conf.update(
         broker_url=settings.broker_url or f"sqla+{database_url}",
-        broker_transport_options=transport_options(settings),
+        broker_transport_options=transport_options(settings, database_url),
         broker_connection_timeout=2,
         broker_connection_retry_on_startup=True,
         # A worker outlives any outage of its broker.
@@ -62,7 +64,7 @@ def init_app(app: Flask, settings: Settings, database_url: str) -> None:
     connect_signals(app)
 
 
-def transport_options(settings: Settings) -> dict[str, Any]:
+def transport_options(settings: Settings, database_url: str) -> dict[str, Any]:
     """A pool of its own for PostgreSQL; short waits, soon given up, for all."""
     patience = {
         "max_retries": 1,
@@ -71,12 +73,9 @@ def transport_options(settings: Settings) -> dict[str, Any]:
         "interval_max": 0.2,
     }
     if settings.broker_url is None:
-        connect = {"application_name": "wallet-broker", "connect_timeout": 5}
-        connect |= connections.TCP_OPTIONS
-        if settings.transaction_pooling:
-            connect |= {"prepare_threshold": None}
         pool = {"pool_size": 2, "max_overflow": 2, "pool_timeout": 2}
-        return {**patience, **pool, "pool_pre_ping": True, "connect_args": connect}
+        creator = partial(connect_to_tables, settings, database_url)
+        return {**patience, **pool, "pool_pre_ping": True, "creator": creator}
     if settings.broker_url.startswith("redis"):
         # Longer than any task runs: an unacknowledged message comes again after it.
         return {
@@ -86,6 +85,16 @@ def transport_options(settings: Settings) -> dict[str, Any]:
             "visibility_timeout": 20 * 60,
         }
     return {**patience, "read_timeout": 5, "write_timeout": 5}
+
+
+def connect_to_tables(settings: Settings, database_url: str) -> PatientConnection:
+    """A connection for the broker, which is no exception from a request's deadline."""
+    url = make_url(database_url).set(drivername="postgresql")
+    return connect(
+        url.render_as_string(hide_password=False),
+        application_name="wallet-broker",
+        prepare_threshold=None if settings.transaction_pooling else 5,
+    )
 
 
 def schedule(settings: Settings) -> dict[str, Any]:

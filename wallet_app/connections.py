@@ -23,7 +23,7 @@ SLACK_S = 1.0
 SHORTEST_WAIT_S = 0.25
 CONNECT_TIMEOUT_S = 5
 # A peer that is gone without a word is noticed also where no request waits for it.
-TCP_OPTIONS = {
+TCP_OPTIONS: dict[str, Any] = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -68,20 +68,25 @@ class PatientConnection(psycopg.Connection[Any]):
             raise
 
 
+def connect(*arguments: Any, **options: Any) -> PatientConnection:
+    """A connection of this kind, unless there is no time left to make one."""
+    if time.monotonic() >= deadline.get():
+        # psycopg gives every attempt two seconds at least.
+        raise psycopg.OperationalError("there is no time left to connect")
+    timeout_s = math.ceil(min(CONNECT_TIMEOUT_S, remaining_s()))
+    return PatientConnection.connect(
+        *arguments, **TCP_OPTIONS | options | {"connect_timeout": timeout_s}
+    )
+
+
 def make_patient(engine: Engine) -> None:
     """Let the engine make connections of this kind."""
 
     @event.listens_for(engine, "do_connect")
-    def connect(
+    def do_connect(
         _dialect: Any, _record: Any, arguments: Any, options: dict[str, Any]
     ) -> PatientConnection:
-        if time.monotonic() >= deadline.get():
-            # psycopg gives every attempt two seconds at least.
-            raise psycopg.OperationalError("there is no time left to connect")
-        timeout_s = math.ceil(min(CONNECT_TIMEOUT_S, remaining_s()))
-        return PatientConnection.connect(
-            *arguments, **options | {"connect_timeout": timeout_s}
-        )
+        return connect(*arguments, **options)
 
 
 def set_limits_in_transactions(engine: Engine) -> None:

@@ -83,10 +83,7 @@ def engine_options(settings: Settings, database_url: str) -> dict[str, Any]:
         # A client that hangs inside a transaction would hold its wallets' locks.
         "idle_in_transaction_session_timeout": settings.deadline_ms,
     }
-    connect_args: dict[str, Any] = {
-        "application_name": "wallet",
-        **connections.TCP_OPTIONS,
-    }
+    connect_args: dict[str, Any] = {"application_name": "wallet"}
     execution_options = {}
     if settings.transaction_pooling:
         # Each transaction may meet another session: nothing is left in one.
@@ -128,7 +125,7 @@ def ping_after_idling(engine: Engine) -> None:
 
 @contextmanager
 def transaction() -> Iterator[Connection]:
-    """One READ COMMITTED transaction: committed at the end, rolled back on an error."""
+    """One transaction: committed at the end, rolled back on an error."""
     with shared_connection(), db.engine.begin() as connection:
         yield connection
 
@@ -148,13 +145,20 @@ def shared_connection() -> Iterator[None]:
         places.release()
 
 
+FAREWELLS = (
+    psycopg.errors.AdminShutdown,
+    psycopg.errors.CrashShutdown,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+)
+
+
 class ConnectionLostError(Exception):
     """The link to the database broke; whether a COMMIT got through is unknown."""
 
 
 @contextmanager
 def pipeline() -> Iterator[psycopg.Connection]:
-    """One READ COMMITTED transaction on psycopg's own connection, in pipeline mode.
+    """One transaction on psycopg's own connection, in pipeline mode.
 
     A statement is sent without waiting for the one before it; reading a result sends
     what is pending. Committed at the end, rolled back on any error. Raises what
@@ -170,13 +174,26 @@ def pipeline() -> Iterator[psycopg.Connection]:
                 yield connection
                 connection.commit()
         except psycopg.Error as error:
-            if connection.closed:
+            if not is_sound(connection, error):
                 pooled.invalidate(error)
                 # What broke this link has probably broken those in the pool as well.
                 db.engine.dispose()
                 raise ConnectionLostError(str(error)) from error
-            connection.rollback()
             raise
+
+
+def is_sound(connection: psycopg.Connection, error: psycopg.Error) -> bool:
+    """Roll back after an error, if the link is still there to do so.
+
+    A server that says farewell may say it instead of what became of a COMMIT.
+    """
+    if connection.closed or isinstance(error, FAREWELLS):
+        return False
+    try:
+        connection.rollback()
+    except psycopg.Error:
+        return False
+    return True
 
 
 @contextmanager

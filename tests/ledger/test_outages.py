@@ -495,6 +495,26 @@ def test_connection_lost_after_the_commit_applies_once(ledger, new_wallet, at_co
     assert stored() == {operation.reference_id: 1}
 
 
+@pytest.mark.parametrize("has_committed", [True, False])
+def test_farewell_in_place_of_the_commits_answer_applies_once(
+    ledger, new_wallet, at_commit, has_committed
+):
+    """The server shuts down; whether it has committed before that, it does not say."""
+    wallet = new_wallet()
+
+    def say_farewell(connection, commit):
+        if has_committed:
+            commit(connection)
+            flush(connection)
+        raise psycopg.errors.AdminShutdown("terminating connection")
+
+    at_commit(say_farewell)
+    operation = deposit(wallet, 1)
+    expected = "replayed" if has_committed else "posted"
+    assert codes([ledger.submit(operation)]) == [expected]
+    assert stored() == {operation.reference_id: 1}
+
+
 def test_batch_survives_the_loss_of_its_connection(
     group, gate, crowd, new_wallet, on_insert
 ):
