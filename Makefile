@@ -35,6 +35,14 @@ PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: setup ## Run the tests with coverage (ARGS="-k name" picks some)
 	$(BIN)/pytest --cov $(PARALLEL) $(ARGS)
 
+MATRIX := serializable pgbouncer postgres-15
+.PHONY: test-matrix $(MATRIX:%=test-%)
+
+test-matrix: $(MATRIX:%=test-%) ## Run the tests on three other kinds of database
+
+$(MATRIX:%=test-%): test-%: setup
+	$(BIN)/python -m tests.matrix $* $(PARALLEL) $(ARGS)
+
 test-services: setup ## Test the workers with PostgreSQL, RabbitMQ and Redis as broker
 	$(BIN)/pytest -m services tests/services $(ARGS)
 

@@ -44,10 +44,11 @@ def test_a_commit_waits_until_it_is_durable(context):
     assert show("fsync") == "on"
 
 
-def test_transactions_are_read_committed(context):
+def test_transactions_have_the_databases_isolation_level(context):
+    """READ COMMITTED, unless the operator has chosen a stricter one."""
     with transaction() as connection:
         level = connection.scalar(text("SHOW transaction_isolation"))
-    assert level == "read committed"
+    assert level == show("default_transaction_isolation")
 
 
 def test_options_in_the_url_are_kept(make_app, database_url):

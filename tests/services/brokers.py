@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.debian import install
+
 START_TIMEOUT_S = 90
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
@@ -17,16 +19,6 @@ RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
-
-
-def install(package: str) -> None:
-    """Install a Debian package without starting its service."""
-    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    # A runlevel in which Debian starts no services.
-    environment = ["env", "RUNLEVEL=1", "DEBIAN_FRONTEND=noninteractive"]
-    apt = [*sudo, *environment, "apt-get", "-q", "-y"]
-    for step in (["update"], ["install", "--no-install-recommends", package]):
-        subprocess.run([*apt, *step], check=True, capture_output=True)
 
 
 class Broker:
