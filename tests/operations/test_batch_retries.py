@@ -5,6 +5,11 @@ import uuid
 import pytest
 from members import deposit, transfer, withdraw
 
+from wallet_app.errors import Unavailable
+from wallet_app.ledger.posting import Unit
+from wallet_app.ledger.rules import Refusal
+from wallet_app.operations.requests import raise_whole_refusal
+
 PATH = "/api/v1/operations/batch"
 
 
@@ -114,3 +119,15 @@ def test_member_can_be_sent_again_on_its_own(client, post, make_wallet, balance_
     assert again.headers["Idempotent-Replayed"] == "true"
     assert again.get_json() == outcome["transactions"][0]
     assert balance_of(wallet) == "1.00"
+
+
+@pytest.mark.parametrize("of_members", ["unknown no", "no unknown", "no no"])
+def test_a_batch_without_answer_is_as_uncertain_as_its_members(of_members):
+    outcomes = [
+        Refusal("try_again", "Send it again.", {"applied": applied})
+        for applied in of_members.split()
+    ]
+    with pytest.raises(Unavailable) as raised:
+        raise_whole_refusal(Unit(()), outcomes)
+    uncertain = "unknown" in of_members
+    assert raised.value.facts["applied"] == ("unknown" if uncertain else "no")

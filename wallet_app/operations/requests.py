@@ -117,8 +117,11 @@ def raise_whole_refusal(unit: Unit, outcomes: Sequence[Outcome]) -> None:
         return
     if unit.atomic:
         raise error_of(last, index=len(outcomes) - 1)
-    if all(isinstance(one, Refusal) and one.code == "try_again" for one in outcomes):
-        raise error_of(last)
+    refusals = [one for one in outcomes if isinstance(one, Refusal)]
+    if [one.code for one in refusals] == ["try_again"] * len(outcomes):
+        # One answer for all of them: as uncertain as the most uncertain of them.
+        uncertain = [one for one in refusals if one.facts.get("applied") == "unknown"]
+        raise error_of(uncertain[0] if uncertain else last)
 
 
 def error_of(refusal: Refusal, **facts: Any) -> WalletError:
