@@ -88,7 +88,8 @@ class Uuid(ma.fields.Field[Any]):
         return parsed
 
     def _serialize(self, value: Any, attr: Any, obj: Any, **kwargs: Any) -> Any:
-        return None if value is None else str(value)
+        # The JSON provider writes it, several times faster than str().
+        return value
 
 
 class Moment(ma.fields.Field[Any]):

@@ -195,16 +195,16 @@ def write(connection: psycopg.Connection, batch: Batch) -> Iterable[tuple[Any, .
     connection.execute(
         UPDATE_WALLETS,
         {
-            "state_wallet_id": [state.id for state in states],
-            "state_balance": [state.balance for state in states],
-            "state_version": [state.version for state in states],
-            "state_updated_at": [state.updated_at for state in states],
+            "state_wallet_id": array_text(state.id for state in states),
+            "state_balance": array_text(state.balance for state in states),
+            "state_version": array_text(state.version for state in states),
+            "state_updated_at": array_text(state.updated_at for state in states),
         },
     )
     return connection.execute(INSERT_TRANSACTIONS, entry_arrays(batch.entries))
 
 
-def entry_arrays(entries: Iterable[Entry]) -> dict[str, list[Any]]:
+def entry_arrays(entries: Iterable[Entry]) -> dict[str, list[Any] | str]:
     """The entries as one array a column, for INSERT_TRANSACTIONS."""
     rows = [
         (
@@ -222,8 +222,17 @@ def entry_arrays(entries: Iterable[Entry]) -> dict[str, list[Any]]:
         )
         for entry in entries
     ]
-    arrays = map(list, zip(*rows, strict=True))
+    columns = zip(ENTRY_COLUMNS, zip(*rows, strict=True), strict=True)
     return {
-        f"entry_{name}": array
-        for name, array in zip(ENTRY_COLUMNS, arrays, strict=True)
+        # Only a client's text can hold what has to be quoted.
+        f"entry_{name}": list(column) if name == "description" else array_text(column)
+        for name, column in columns
     }
+
+
+def array_text(values: Iterable[Any]) -> str:
+    """PostgreSQL's text of an array of numbers, UUIDs, times or names.
+
+    psycopg would look at each value by itself: half of what a large batch costs.
+    """
+    return f"{{{','.join('NULL' if v is None else str(v) for v in values)}}}"
