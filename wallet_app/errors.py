@@ -219,7 +219,7 @@ def handle(error: Exception) -> Response:
 
 
 def as_wallet_error(error: Exception) -> WalletError:
-    """Translate what Flask, webargs and SQLAlchemy raise."""
+    """Translate what Flask and SQLAlchemy raise."""
     if isinstance(error, WalletError):
         return error
     if isinstance(error, HTTPException):

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from wallet_app.database import reading, transaction
-from wallet_app.reporting import queries, rollup, summaries
+from wallet_app.ledger import wallets
+from wallet_app.reporting import rollup, summaries
 
 PATH = "/api/v1/wallets/{}/summaries"
 
@@ -163,7 +164,7 @@ def test_a_rollup_that_differs_from_the_ledger_is_never_shown(wallet):
     utc, day = ZoneInfo("UTC"), date(2026, 1, 15)
     found = summaries.periods_asked_for("day", day, day, utc)
     with reading() as connection:
-        row = queries.find_wallet(connection, wallet)
+        row = wallets.find(connection, wallet)
         with pytest.raises(summaries.BooksDoNotBalanceError):
             summaries.read_summaries(connection, row, found, utc)
 

@@ -10,39 +10,18 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     ScalarSelect,
-    Uuid,
-    bindparam,
     func,
     select,
 )
 
 from wallet_app.database import AnyRow
-from wallet_app.errors import WalletNotFound
 from wallet_app.ledger.entries import SELECT_ENTRIES, read_entry
 from wallet_app.ledger.models import Transaction
 from wallet_app.ledger.rules import Entry
 from wallet_app.ledger.sql import TRANSACTIONS, UUIDS, WALLETS
+from wallet_app.ledger.wallets import SELECT_WALLETS
 
-SELECT_WALLETS = select(
-    WALLETS.id,
-    WALLETS.uuid,
-    WALLETS.balance,
-    WALLETS.currency,
-    WALLETS.status,
-    WALLETS.version,
-    WALLETS.created_at,
-    WALLETS.updated_at,
-)
-SELECT_WALLET = SELECT_WALLETS.where(WALLETS.uuid == bindparam("uuid", type_=Uuid))
 SELECT_THESE = SELECT_WALLETS.where(WALLETS.uuid == func.any(UUIDS))
-
-
-def find_wallet(connection: Connection, uuid: UUID) -> AnyRow:
-    """The wallet's row; raises WalletNotFound."""
-    row = connection.execute(SELECT_WALLET, {"uuid": uuid}).one_or_none()
-    if row is None:
-        raise WalletNotFound(f"There is no wallet {uuid}.")
-    return row
 
 
 def read_wallets(connection: Connection, uuids: Collection[UUID]) -> dict[UUID, AnyRow]:

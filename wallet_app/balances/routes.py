@@ -75,7 +75,7 @@ def create_wallet(body: dict[str, Any]) -> Any:
     if not created:
         headers["Idempotent-Replayed"] = "true"
     with reading() as connection:
-        return queries.find_wallet(connection, uuid), 201, headers
+        return wallets.find(connection, uuid), 201, headers
 
 
 @blp.route("")
@@ -126,7 +126,7 @@ def get_balance(query: dict[str, Any], uuid: UUID) -> Any:
     Now, or `at` a time that has passed.
     """
     with reading() as connection:
-        wallet = queries.find_wallet(connection, uuid)
+        wallet = wallets.find(connection, uuid)
         if "at" not in query:
             return wallet
         balance = queries.balance_at(connection, wallet, query["at"])
@@ -145,7 +145,7 @@ def list_transactions(query: dict[str, Any], uuid: UUID) -> Any:
     limit, order = query.pop("limit"), query.pop("order")
     after_seq = decode_position(query.pop("cursor"), order)
     with reading() as connection:
-        wallet = queries.find_wallet(connection, uuid)
+        wallet = wallets.find(connection, uuid)
         entries = queries.list_entries(
             connection,
             wallet.id,

@@ -12,7 +12,6 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy import Row
 
-from wallet_app.balances import queries
 from wallet_app.cli import generation, output
 from wallet_app.database import reading
 from wallet_app.http.schemas import DEMO_UUID
@@ -84,7 +83,7 @@ def are_untouched(demo_wallets: list[ImportedWallet]) -> bool:
 def stored(demo_wallets: list[ImportedWallet]) -> list[Row[Any]]:
     """The wallets as the database has them."""
     with reading() as connection:
-        return [queries.find_wallet(connection, wallet.uuid) for wallet in demo_wallets]
+        return [wallets.find(connection, wallet.uuid) for wallet in demo_wallets]
 
 
 def demo_operations(

@@ -19,7 +19,7 @@ def text(line: str) -> None:
 
 def document(content: Any) -> None:
     """Print JSON, in ASCII, so that every script can read it."""
-    click.echo(json.dumps(content, indent=2))
+    click.echo(json.dumps(content, indent=2, default=str))
 
 
 def pairs(content: dict[str, str]) -> None:

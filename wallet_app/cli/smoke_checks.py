@@ -19,8 +19,10 @@ class Walk:
 
     api: HttpClient
     wallet: str = field(default_factory=lambda: str(uuid4()))
+    other: str = field(default_factory=lambda: str(uuid4()))
     deposit_reference: str = field(default_factory=lambda: str(uuid4()))
     withdrawal: dict[str, Any] = field(default_factory=dict)
+    transfer: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
 
     @property

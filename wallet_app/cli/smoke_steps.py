@@ -156,15 +156,75 @@ def unknown_wallet(walk: Walk) -> None:
     refuses(walk.api.get(f"/api/v1/wallets/{uuid4()}"), 404, "wallet_not_found")
 
 
+@step("transfer 0.30 to a second wallet: both transactions")
+def transfer(walk: Walk) -> None:
+    walk.api.post("/api/v1/wallets", {"uuid": walk.other, "currency": "USD"})
+    body = {"from_wallet": walk.wallet, "to_wallet": walk.other, "amount": "0.30"}
+    answer = walk.api.post("/api/v1/transfers", body)
+    walk.transfer = answers(answer, 200, amount="0.30", currency="USD")
+    outgoing, incoming = walk.transfer["outgoing"], walk.transfer["incoming"]
+    same("balances", expected=("500.00", "0.30"), got=balances(outgoing, incoming))
+    same("counterparty", expected=walk.other, got=outgoing["counterparty_uuid"])
+
+
+def balances(*entries: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(entry["balance_after"] for entry in entries)
+
+
+@step("look the transfer up by its reference_id")
+def look_up(walk: Walk) -> None:
+    reference = walk.transfer["reference_id"]
+    legs = [walk.transfer["outgoing"], walk.transfer["incoming"]]
+    members = {"operation_type": "TRANSFER", "transactions": legs}
+    answers(walk.api.get(f"/api/v1/operations/{reference}"), 200, **members)
+
+
+@step("an operation that never was: 404")
+def look_up_unknown(walk: Walk) -> None:
+    answer = walk.api.get(f"/api/v1/operations/{uuid4()}")
+    refuses(answer, 404, "operation_not_found")
+
+
+@step("a batch: each member has an outcome of its own")
+def batch(walk: Walk) -> None:
+    answer = post_batch(walk, atomic=False)
+    body = answers(answer, 200, applied=1, refused=1)
+    codes = [outcome["code"] for outcome in body["outcomes"]]
+    same("codes", expected=["ok", "insufficient_funds"], got=codes)
+
+
+@step("an atomic batch with a refusal: nothing is applied")
+def atomic_batch(walk: Walk) -> None:
+    answer = post_batch(walk, atomic=True)
+    refuses(answer, 409, "insufficient_funds", index=1)
+
+
+def post_batch(walk: Walk, *, atomic: bool) -> Answer:
+    """A transfer that takes all from the second wallet, and one that finds nothing.
+
+    The atomic one comes later, when already the first of them would find nothing.
+    """
+    back = {
+        "operation_type": "TRANSFER",
+        "from_wallet": walk.other,
+        "to_wallet": walk.wallet,
+        "amount": "0.30",
+    }
+    deposit = {"operation_type": "DEPOSIT", "wallet": walk.wallet, "amount": "1.00"}
+    members = [deposit if atomic else back, back]
+    body = {"operations": members, "atomic": atomic}
+    return walk.api.post("/api/v1/operations/batch", body)
+
+
 @step("the history: pages that chain, balances that add up")
 def history(walk: Walk) -> None:
     walk.history = read_history(walk, limit=3)
     seqs = [entry["seq"] for entry in walk.history]
-    same("seqs", expected=[4, 3, 2, 1], got=seqs)
+    same("seqs", expected=[6, 5, 4, 3, 2, 1], got=seqs)
     balance = Decimal(0)
     for entry in reversed(walk.history):
         same("balance", expected=balance, got=Decimal(entry["balance_before"]))
-        incoming = entry["operation_type"] == "DEPOSIT"
+        incoming = entry["operation_type"] in ("DEPOSIT", "TRANSFER_IN")
         balance += Decimal(entry["amount"]) * (1 if incoming else -1)
         same("balance", expected=balance, got=Decimal(entry["balance_after"]))
 

@@ -69,7 +69,7 @@ def show_command(uuid: UUID, as_json: bool) -> None:
 
 def show_wallet(uuid: UUID, *, as_json: bool) -> None:
     with reading() as connection:
-        wallet = queries.find_wallet(connection, uuid)
+        wallet = wallets.find(connection, uuid)
     if as_json:
         output.document(WalletDetails().dump(wallet))
         return
@@ -128,7 +128,7 @@ def history_command(
         raise click.BadParameter(message, param_hint="--cursor") from None
     given = {"operation_type": entry_type, "since": since, "until": until}
     with reading() as connection:
-        wallet = queries.find_wallet(connection, uuid)
+        wallet = wallets.find(connection, uuid)
         entries = queries.list_entries(
             connection,
             wallet.id,

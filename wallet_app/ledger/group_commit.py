@@ -117,11 +117,8 @@ class GroupCommit:
                 self.queue_slowly(lane, ticket)
 
     def slow_lane_of(self, unit: Unit) -> "SlowLane | None":
-        for operation in unit.operations:
-            for uuid in operation.wallet_uuids:
-                if uuid in self.slow:
-                    return self.slow[uuid]
-        return None
+        uuid = next((uuid for uuid in unit.wallet_uuids if uuid in self.slow), None)
+        return None if uuid is None else self.slow[uuid]
 
     def serve_fast(self, batch: list[UnitTicket]) -> None:
         """Post a batch; move those who wait for a locked wallet out of the way."""
@@ -140,7 +137,7 @@ class GroupCommit:
 
     def move(self, ticket: UnitTicket, locked: set[UUID]) -> bool:
         """Move a ticket that needs a locked wallet to that wallet's lane."""
-        uuids = [u for op in ticket.request.operations for u in op.wallet_uuids]
+        uuids = ticket.request.wallet_uuids
         uuid = next((uuid for uuid in uuids if uuid in locked), None)
         if uuid is None:
             return False

@@ -35,6 +35,10 @@ class Unit:
     operations: Sequence[Operation]
     atomic: bool = False
 
+    @property
+    def wallet_uuids(self) -> set[UUID]:
+        return {uuid for one in self.operations for uuid in one.wallet_uuids}
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -75,9 +79,7 @@ def post(
 
 
 def wallets_of(units: Sequence[Unit]) -> list[UUID]:
-    return list(
-        {uuid for unit in units for op in unit.operations for uuid in op.wallet_uuids}
-    )
+    return list({uuid for unit in units for uuid in unit.wallet_uuids})
 
 
 def locked_wallets(units: Sequence[Unit]) -> set[UUID]:

@@ -1,18 +1,30 @@
-"""Creates wallets."""
+"""Creates and finds wallets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import DateTime, String, Uuid, select
+from sqlalchemy import Connection, DateTime, String, Uuid, bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
-from wallet_app.database import transaction
+from wallet_app.database import AnyRow, transaction
+from wallet_app.errors import WalletNotFound
 from wallet_app.ledger.models import Wallet
-from wallet_app.ledger.sql import unnested
+from wallet_app.ledger.sql import WALLETS, unnested
 
+SELECT_WALLETS = select(
+    WALLETS.id,
+    WALLETS.uuid,
+    WALLETS.balance,
+    WALLETS.currency,
+    WALLETS.status,
+    WALLETS.version,
+    WALLETS.created_at,
+    WALLETS.updated_at,
+)
+SELECT_WALLET = SELECT_WALLETS.where(WALLETS.uuid == bindparam("uuid", type_=Uuid))
 MAX_WALLETS_AT_ONCE = 1000
 IMPORTED_COLUMNS = {
     "uuid": Uuid,
@@ -27,6 +39,14 @@ INSERT_IMPORTED = (
     .on_conflict_do_nothing(index_elements=["uuid"])
     .returning(Wallet.id)
 )
+
+
+def find(connection: Connection, uuid: UUID) -> AnyRow:
+    """The wallet's row; raises WalletNotFound."""
+    row = connection.execute(SELECT_WALLET, {"uuid": uuid}).one_or_none()
+    if row is None:
+        raise WalletNotFound(f"There is no wallet {uuid}.")
+    return row
 
 
 class WalletClashError(ValueError):

@@ -83,17 +83,6 @@ def statistics_statement() -> Select[Any]:
 
 
 STATISTICS = statistics_statement()
-WALLET = select(WALLETS.id, WALLETS.uuid, WALLETS.currency, WALLETS.version).where(
-    WALLETS.uuid == bindparam("uuid", type_=Uuid)
-)
-
-
-def find_wallet(connection: Connection, uuid: UUID) -> Row[Any]:
-    """The wallet's id, uuid, currency and version; raises WalletNotFound."""
-    row = connection.execute(WALLET, {"uuid": uuid}).one_or_none()
-    if row is None:
-        raise WalletNotFound(f"There is no wallet {uuid}.")
-    return row
 
 
 def wallet_statistics(connection: Connection, uuid: UUID) -> Sequence[Row[Any]]:

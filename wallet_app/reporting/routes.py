@@ -7,6 +7,7 @@ from uuid import UUID
 from wallet_app.database import reading
 from wallet_app.errors import InvalidRequest, Unavailable, WalletNotFound
 from wallet_app.http.api import WalletBlueprint
+from wallet_app.ledger import wallets
 from wallet_app.reporting import (
     queries,
     service_statistics,
@@ -56,7 +57,7 @@ def list_summaries(query: dict[str, Any], uuid: UUID) -> Any:
     first = first or last - timedelta(DAYS_OF[granularity] * (DEFAULT_PERIODS - 1))
     found = summaries.periods_asked_for(granularity, first, last, zone)
     with reading() as connection:
-        wallet = queries.find_wallet(connection, uuid)
+        wallet = wallets.find(connection, uuid)
         rows = summaries.read_summaries(connection, wallet, found, zone)
     return {
         "uuid": wallet.uuid,

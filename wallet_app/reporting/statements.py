@@ -15,9 +15,9 @@ from uuid_utils.compat import uuid7
 
 from wallet_app.database import reading, transaction
 from wallet_app.errors import InvalidRequest, StatementNotFound
+from wallet_app.ledger import wallets
 from wallet_app.ledger.models import Wallet
 from wallet_app.ledger.sql import WALLETS
-from wallet_app.reporting.queries import find_wallet
 from wallet_app.reporting.statement_model import Statement
 from wallet_app.reporting.summary_sql import ENDS_AT, STARTS_AT, seq_before
 
@@ -85,7 +85,7 @@ def pin_down(
     now = datetime.now(UTC)
     refuse_period(from_at, to_at, now)
     with transaction() as connection:
-        wallet = find_wallet(connection, wallet_uuid)
+        wallet = wallets.find(connection, wallet_uuid)
         if to_at > now - SETTLED:
             # Wait for the postings under way: they may belong to the period.
             connection.execute(LOCK_WALLET.where(WALLETS.id == wallet.id))
