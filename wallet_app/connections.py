@@ -50,6 +50,11 @@ def remaining_s() -> float:
     return max(SHORTEST_WAIT_S, deadline.get() - time.monotonic())
 
 
+def is_late() -> bool:
+    """Whether the request's time is over; never outside a request."""
+    return time.monotonic() >= deadline.get()
+
+
 class PatientConnection(psycopg.Connection[Any]):
     """Waits for the server until the request's deadline, then gives the link up."""
 
@@ -61,8 +66,8 @@ class PatientConnection(psycopg.Connection[Any]):
             timeout = limit
         try:
             return super().wait(gen, interval, timeout)
-        except psycopg.OperationalError:
-            if time.monotonic() >= deadline.get():
+        except psycopg.OperationalError as error:
+            if is_late() and error.sqlstate is None:
                 # What it waited for may come later: this link is of no more use.
                 self.pgconn.finish()
             raise
@@ -70,7 +75,7 @@ class PatientConnection(psycopg.Connection[Any]):
 
 def connect(*arguments: Any, **options: Any) -> PatientConnection:
     """A connection of this kind, unless there is no time left to make one."""
-    if time.monotonic() >= deadline.get():
+    if is_late():
         # psycopg gives every attempt two seconds at least.
         raise psycopg.OperationalError("there is no time left to connect")
     timeout_s = math.ceil(min(CONNECT_TIMEOUT_S, remaining_s()))

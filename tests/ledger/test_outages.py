@@ -10,7 +10,9 @@ import pytest
 from ops import deposit, post_elsewhere, transfer, wait_until, withdraw
 from sqlalchemy import text
 
+from wallet_app import connections
 from wallet_app.database import db, reading
+from wallet_app.ledger import settling
 from wallet_app.ledger.group_commit import (
     MAX_SLOW_LANES_AT_WORK,
     Bounds,
@@ -339,13 +341,28 @@ def test_serialization_failure_is_repeated_until_it_is_through(
     assert stored() == {operation.reference_id: 1}
 
 
-def test_endless_serialization_failures_end_as_try_again(ledger, new_wallet, on_insert):
+def test_endless_serialization_failures_end_as_try_again(
+    ledger, new_wallet, on_insert, monkeypatch
+):
+    monkeypatch.setattr(settling, "RETRY_PAUSE_S", 0)
     wallet = new_wallet()
     on_insert(FAIL.format("40001"))
     outcome = ledger.submit(deposit(wallet, 1))
     assert outcome.code == "try_again"
-    assert attempts() == 5
+    assert attempts() == settling.MAX_ATTEMPTS
     assert stored() == {}
+
+
+def test_serialization_failures_are_not_repeated_beyond_the_deadline(
+    ledger, new_wallet, on_insert
+):
+    wallet = new_wallet()
+    on_insert(FAIL.format("40001"))
+    over = connections.deadline.set(time.monotonic())
+    outcome = ledger.submit(deposit(wallet, 1))
+    connections.deadline.reset(over)
+    assert (outcome.code, outcome.facts["applied"]) == ("try_again", "no")
+    assert attempts() == 1
 
 
 def test_operation_that_the_database_refuses_fails_alone(

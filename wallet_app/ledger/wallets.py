@@ -9,6 +9,7 @@ from sqlalchemy import Connection, DateTime, String, Uuid, bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
+from wallet_app.conflicts import repeated
 from wallet_app.database import AnyRow, transaction
 from wallet_app.errors import WalletNotFound
 from wallet_app.ledger.models import Wallet
@@ -53,6 +54,7 @@ class WalletClashError(ValueError):
     """The uuid belongs to a wallet with another currency."""
 
 
+@repeated
 def create(
     *, currency: str, uuid: UUID | None = None, created_at: datetime | None = None
 ) -> tuple[UUID, bool]:
@@ -89,6 +91,7 @@ class ImportedWallet:
     created_at: datetime
 
 
+@repeated
 def create_many(wallets: Sequence[ImportedWallet]) -> int:
     """Create up to 1,000 imported wallets; return how many had not been there."""
     assert len(wallets) <= MAX_WALLETS_AT_ONCE, "the caller cuts it into chunks"

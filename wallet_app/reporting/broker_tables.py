@@ -2,6 +2,7 @@
 
 from sqlalchemy import text
 
+from wallet_app.conflicts import repeated
 from wallet_app.database import transaction
 
 ROWS_A_STATEMENT = 10_000
@@ -13,6 +14,7 @@ PRUNE = text(
 )
 
 
+@repeated
 def prune() -> int:
     """Delete delivered messages, a bounded number; return how many."""
     with transaction() as connection:

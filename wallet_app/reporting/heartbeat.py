@@ -9,6 +9,7 @@ from flask import Flask
 from sqlalchemy import delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
+from wallet_app.conflicts import repeated
 from wallet_app.database import reading, transaction
 from wallet_app.reporting.models import Heartbeat
 
@@ -42,6 +43,7 @@ class Seen:
     rollup_lag_seconds: float | None
 
 
+@repeated
 def note(name: str) -> None:
     """Write down that something is at work right now."""
     beat = NOTE.values(name=name[:255], seen_at=func.now())
@@ -61,6 +63,7 @@ def read() -> Seen:
     return Seen(row.workers, row.last_rollup_at, None if lag is None else float(lag))
 
 
+@repeated
 def forget_old() -> None:
     """Delete workers that have been gone for long."""
     with transaction() as connection:

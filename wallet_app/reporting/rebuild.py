@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from wallet_app.conflicts import repeated
 from wallet_app.database import reading, transaction
 from wallet_app.ledger.models import Wallet
 from wallet_app.ledger.sql import WALLETS
@@ -96,6 +97,7 @@ def rebuild() -> Iterator[Checked]:
         after_id = max(batch)
 
 
+@repeated
 def rebuild_batch(counted: dict[int, int]) -> Checked:
     """Check wallets, given as id and last_seq."""
     recount = Recount()
@@ -201,6 +203,7 @@ def replace(
         connection.execute(insert(table), rows)
 
 
+@repeated
 def rebuild_service_days() -> int:
     """Make the service's days the sum of the wallets' days; return how many were not.
 

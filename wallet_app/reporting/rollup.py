@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from wallet_app.conflicts import repeated
 from wallet_app.database import reading, transaction
 from wallet_app.reporting.rollup_sql import (
     ADD_MISSING,
@@ -69,6 +70,7 @@ def batches(
         time.sleep(min(took_s * pause_ratio, MAX_PAUSE_S))
 
 
+@repeated
 def roll_up_batch(after_id: int = 0) -> Progress:
     """Count a bounded number of new transactions, of wallets with ids above `after_id`.
 

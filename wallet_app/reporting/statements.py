@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, Select, and_, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
+from wallet_app.conflicts import repeated
 from wallet_app.database import reading, transaction
 from wallet_app.errors import InvalidRequest, StatementNotFound
 from wallet_app.ledger import wallets
@@ -58,6 +59,7 @@ class Pinned:
     last_seq: int
 
 
+@repeated
 def request(
     *, wallet_uuid: UUID, from_at: datetime, to_at: datetime, file_format: str
 ) -> Row[Any]:
@@ -74,6 +76,7 @@ def request(
         return insert_or_revive(connection, {"id": uuid7(), **stored})
 
 
+@repeated
 def pin_down(
     *, wallet_uuid: UUID, from_at: datetime, to_at: datetime, file_format: str
 ) -> Pinned:
@@ -159,6 +162,7 @@ def is_free() -> Any:
     )
 
 
+@repeated
 def due() -> list[UUID]:
     """Statements that a worker should take up, oldest first, a bounded number.
 
@@ -176,6 +180,7 @@ def due() -> list[UUID]:
         return list(connection.scalars(waiting.limit(DUE_AT_ONCE)))
 
 
+@repeated
 def claim(statement_id: UUID) -> Row[Any] | None:
     """Take a free statement for LEASE; None if it is not free."""
     claiming = (
@@ -200,6 +205,7 @@ def claim(statement_id: UUID) -> Row[Any] | None:
         return find(connection, statement_id)
 
 
+@repeated
 def update_leased(claimed: Row[Any], **values: Any) -> None:
     """Change a claimed statement; raises LeaseLostError if it is no longer ours."""
     statement = (
@@ -242,6 +248,7 @@ def release(claimed: Row[Any], *, state: str, error: str) -> None:
     update_leased(claimed, state=state, error=error, lease_id=None, leased_until=None)
 
 
+@repeated
 def reopen(statement_id: UUID) -> None:
     """The file of a ready statement is gone: have it written again."""
     with transaction() as connection:
@@ -252,6 +259,7 @@ def reopen(statement_id: UUID) -> None:
         )
 
 
+@repeated
 def expire() -> list[UUID]:
     """Mark ready statements whose time is over, a bounded number; return their ids."""
     old = (
