@@ -235,6 +235,6 @@ def entry_arrays(entries: Iterable[Entry]) -> dict[str, list[Any] | str]:
 def array_text(values: Iterable[Any]) -> str:
     """PostgreSQL's text of an array of numbers, UUIDs, times or names.
 
-    psycopg would look at each value by itself: half of what a large batch costs.
+    psycopg would look at each value by itself: a sixth of what a large batch costs.
     """
     return f"{{{','.join('NULL' if v is None else str(v) for v in values)}}}"
