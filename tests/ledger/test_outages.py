@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from wallet_app import connections
 from wallet_app.database import db, reading
-from wallet_app.ledger import settling
+from wallet_app.ledger import group_commit, settling
 from wallet_app.ledger.group_commit import (
     MAX_SLOW_LANES_AT_WORK,
     Bounds,
@@ -179,6 +179,21 @@ def test_late_callers_of_a_locked_wallet_are_bounded_as_well(
     wait_until(lambda: sum(not future.done() for future in futures) <= few)
     holder.commit()
     assert set(codes_of(futures)) == {"posted", "try_again"}
+
+
+def test_wallet_that_only_seems_to_be_free_costs_its_callers_time_and_no_refusal(
+    group, crowd, new_wallet, held, monkeypatch
+):
+    """Other processes take turns with its lock: none holds it when one looks."""
+    monkeypatch.setattr(group_commit, "locked_wallets", lambda _units: set())
+    busy = new_wallet()
+    holder = held(busy)
+    waiting = [crowd.start(group.submit, deposit(busy, 1)) for _ in range(3)]
+    # Longer than lock_timeout and grace together.
+    time.sleep(1.2)
+    assert not any(future.done() for future in waiting)
+    holder.commit()
+    assert codes_of(waiting) == ["posted"] * 3
 
 
 def test_wallets_locked_in_great_number_do_not_hold_up_the_others(

@@ -133,7 +133,15 @@ class GroupCommit:
             open_tickets = unsettled(batch)
             locked = locked_wallets([ticket.request for ticket in open_tickets])
             rest = [ticket for ticket in open_tickets if not self.move(ticket, locked)]
-            serve_patiently(rest, self.bounds.grace_ms)
+            self.serve_contended(rest)
+
+    def serve_contended(self, tickets: list[UnitTicket]) -> None:
+        """Post what nobody seems to hold locked; whom that does not help may wait."""
+        try:
+            post_and_settle(tickets, self.bounds.grace_ms)
+        except LockedError:
+            for ticket in unsettled(tickets):
+                self.move(ticket, ticket.request.wallet_uuids)
 
     def move(self, ticket: UnitTicket, locked: set[UUID]) -> bool:
         """Move a ticket that needs a locked wallet to that wallet's lane."""
