@@ -135,7 +135,7 @@ def show(name: str, verdict: str, run: Run) -> None:
     print(
         f"{verdict:<7} {name} ({len(run.failed)} of {tests} tests, {run.seconds:.0f} s)"
     )
-    for test in run.failed[:3]:
+    for test in run.failed[:6]:
         print(f"          {test}")
     sys.stdout.flush()
 

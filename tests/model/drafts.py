@@ -84,7 +84,7 @@ def alone(kind: str) -> st.SearchStrategy[Draft]:
     return drafts(st.just(kind), if_match=if_match)
 
 
-members = st.lists(drafts(key_in=("body", "nowhere")), min_size=1, max_size=6)
+members = st.lists(drafts(key_in=("body", "nowhere")), min_size=2, max_size=6)
 moments = st.builds(
     Moment, place=places, shift_us=st.sampled_from([0, 0, 1, -1, -86_400_000_000])
 )

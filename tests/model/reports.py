@@ -1,5 +1,8 @@
 """What the service should report about the bank, computed afresh each time."""
 
+import csv
+import io
+import json
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
@@ -196,3 +199,19 @@ def money(entry: Entry) -> Fraction:
 def seq_before(wallet: Wallet, moment: str) -> int:
     """The seq of the last entry before a moment."""
     return sum(one.created_at < moment for one in wallet.history)
+
+
+def csv_rows(file: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(file, newline="")))
+
+
+def as_csv(row: dict[str, Any]) -> dict[str, str]:
+    """A row as the file shows it: a formula gets an apostrophe, nothing is empty."""
+    shown = {name: str(value or "") for name, value in row.items()}
+    if shown["description"].lstrip(" ").startswith(("=", "+", "-", "@")):
+        shown["description"] = "'" + shown["description"]
+    return {k: v for k, v in shown.items() if k not in ("id", "wallet_uuid")}
+
+
+def json_rows(file: str) -> Any:
+    return json.loads(file)["entries"]

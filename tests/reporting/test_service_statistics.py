@@ -1,6 +1,6 @@
 """GET /statistics: the service as a whole."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import bulk_history
@@ -50,6 +50,37 @@ def test_figures_are_by_currency_type_and_day(client, context):
     assert (
         client.get(answer.request.path, query_string=answer.request.args).json == body
     )
+
+
+class Disturbed:
+    """A connection after each of whose statements something happens."""
+
+    def __init__(self, connection, happens):
+        self.connection = connection
+        self.happens = happens
+
+    def execute(self, *statement):
+        result = self.connection.execute(*statement)
+        self.happens()
+        return result
+
+
+def test_all_figures_are_of_the_moment_of_the_first(context, client, make_wallet):
+    wallet, today = make_wallet(10), datetime.now(UTC).date()
+    days = {"first_day": today - timedelta(1), "last_day": today + timedelta(1)}
+
+    def deposit():
+        body = {"operation_type": "DEPOSIT", "amount": "1.00"}
+        path = f"/api/v1/wallets/{wallet}/operation"
+        assert client.post(path, json=body).status_code == 200
+
+    with service_statistics.snapshot() as connection:
+        disturbed = Disturbed(connection, deposit)
+        found = service_statistics.read_service_statistics(disturbed, **days)
+    (currency,), (busiest,) = found["currencies"], found["busiest_wallets"]
+    (deposits,) = currency["operations"]
+    assert currency["total_balance"] == deposits["total"] == 10
+    assert busiest.transactions == currency["count"] == 1
 
 
 def test_money_in_less_money_out_is_the_balance_while_money_moves(
