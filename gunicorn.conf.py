@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import resource
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -17,6 +18,7 @@ from typing import Any
 
 import gevent
 from gevent.server import StreamServer
+from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.ggevent import GeventWorker
 
 # Nothing is imported from wallet_app: what the master process holds, its workers
@@ -27,6 +29,7 @@ worker_connections = 1000
 backlog = 2048
 keepalive = 30
 timeout = 60
+BODY_TIMEOUT_S = 30
 graceful_timeout = 30
 # The one in C, where it could be built.
 http_parser = "auto"
@@ -110,6 +113,30 @@ class WholeResponse:
             self.client.sendall(head + body)
 
 
+class PunctualBody:
+    """A request's body that must be there in time.
+
+    The head has `keepalive` to arrive; without this, a client that sends its body byte
+    by byte would hold its connection for ever.
+    """
+
+    def __init__(self, req: Any) -> None:
+        self.req = req
+        self.body = req.body
+        self.deadline = time.monotonic() + BODY_TIMEOUT_S
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.body, name)
+
+    def read(self, size: int | None = None) -> bytes:
+        with gevent.Timeout(max(0.0, self.deadline - time.monotonic()), False):
+            data: bytes = self.body.read(size)
+            return data
+        # What is still to come must not be taken for another request.
+        self.req.force_close()
+        raise NoMoreData(b"the rest of a slow body")
+
+
 class ConnectionWorker(GeventWorker):
     """A gevent worker that counts its connections and ends the idle ones at its own."""
 
@@ -140,6 +167,7 @@ class ConnectionWorker(GeventWorker):
         self, listener_name: Any, req: Any, sock: socket.socket, addr: Any
     ) -> None:
         response = WholeResponse(sock)
+        req.body = PunctualBody(req)
         try:
             super().handle_request(listener_name, req, response, addr)
         finally:
