@@ -92,7 +92,11 @@ def read_body() -> dict[str, Any]:
 def read_data(this: Request) -> bytes:
     """The body's bytes; raises werkzeug's 413 if they are too many."""
     data = this.get_data(cache=False)
-    if this.content_length is None:
+    if this.content_length is not None:
+        if len(data) != this.content_length:
+            # gunicorn hands on what has come before a client hung up.
+            raise MalformedRequest("The body is shorter than its Content-Length.")
+    else:
         # A chunked body is cut off at the limit; only reading on raises.
         this.stream.read(1)
     return data
