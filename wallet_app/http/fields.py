@@ -14,7 +14,8 @@ CANONICAL_UUID = re.compile(
     r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 )
 # What a client may send, as a pattern of the API's description.
-AMOUNT_PATTERN = r"^(?=[0-9.]*[1-9])[0-9]{1,18}(\.[0-9]{1,20})?$"
+# No currency has more than four digits after the point.
+AMOUNT_PATTERN = r"^(?=[0-9.]*[1-9])[0-9]{1,18}(\.[0-9]{1,4})?$"
 TEXT_PATTERN = r"^[^\u0000]*$"
 NOT_A_UUID = "Give a UUID such as 123e4567-e89b-12d3-a456-426614174000."
 

@@ -94,12 +94,17 @@ class DayRange(ma.Schema):
 
     first = CalendarDay(
         data_key="from",
-        metadata={"type": "string", "description": "The first day, or a time on it"},
+        metadata={
+            "type": "string",
+            "anyOf": [{"format": "date"}, {"format": "date-time"}],
+            "description": "The first day, or a time on it",
+        },
     )
     last = CalendarDay(
         data_key="to",
         metadata={
             "type": "string",
+            "anyOf": [{"format": "date"}, {"format": "date-time"}],
             "description": "The last day (inclusive), or a time that ends it",
         },
     )
