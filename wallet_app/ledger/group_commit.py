@@ -22,6 +22,7 @@ from wallet_app.ledger.gathering import (
 from wallet_app.ledger.posting import Outcome, Unit
 from wallet_app.ledger.rules import Operation
 from wallet_app.ledger.settling import (
+    SINGLE_LOCK_TIMEOUT_MS,
     LockedError,
     UnitTicket,
     is_free,
@@ -141,7 +142,10 @@ class GroupCommit:
             post_and_settle(tickets, self.bounds.grace_ms)
         except LockedError:
             for ticket in unsettled(tickets):
-                self.move(ticket, ticket.request.wallet_uuids)
+                try:
+                    post_and_settle([ticket], SINGLE_LOCK_TIMEOUT_MS)
+                except LockedError:
+                    self.move(ticket, ticket.request.wallet_uuids)
 
     def move(self, ticket: UnitTicket, locked: set[UUID]) -> bool:
         """Move a ticket that needs a locked wallet to that wallet's lane."""
@@ -167,13 +171,17 @@ class GroupCommit:
 
 
 class SlowLane(Gathering[Unit]):
-    """The callers of one locked wallet: they wait for it up to their deadlines."""
+    """Where the callers of a locked wallet wait for its lock, up to their deadlines.
+
+    They wait for this one wallet only: a transaction that waited for it while it held
+    another one locked would pass the delay on.
+    """
 
     def __init__(self, group: GroupCommit, wallet: UUID) -> None:
         bounds = group.bounds
         super().__init__(
             Gather(queue_length=bounds.queue_length, batch_size=bounds.batch_size),
-            self.serve_slowly,
+            self.wait_for_wallet,
             mutex=group.mutex,
             on_empty=self.close,
         )
@@ -181,25 +189,22 @@ class SlowLane(Gathering[Unit]):
         self.wallet = wallet
 
     def close(self) -> None:
-        """Nobody waits any more: the wallet's next caller tries the fast lane."""
-        self.group.slow.pop(self.wallet, None)
+        """The wallet's next caller tries the fast lane; the mutex is held."""
+        if self.group.slow.get(self.wallet) is self:
+            del self.group.slow[self.wallet]
 
-    def serve_slowly(self, batch: list[UnitTicket]) -> None:
+    def wait_for_wallet(self, batch: list[UnitTicket]) -> None:
         if batch and self.group.slow_work.acquire(timeout=time_left_s(batch[0])):
             try:
-                self.wait_and_serve(batch)
+                self.wait_for_lock(batch)
             finally:
                 self.group.slow_work.release()
         for ticket in unsettled(batch):
             if ticket.gathering is self:
                 ticket.settle(refuse_locked(ticket.request))
 
-    def wait_and_serve(self, tickets: list[UnitTicket]) -> None:
-        """Wait for the wallet, refusing each ticket at its deadline, then post.
-
-        Waits for this one wallet only: a transaction that waited for it while it held
-        another one locked would pass the delay on.
-        """
+    def wait_for_lock(self, tickets: list[UnitTicket]) -> None:
+        """Wait until the wallet is free, refusing each ticket at its deadline."""
         while tickets:
             timeout_ms = int(time_left_s(tickets[0]) * 1000)
             if timeout_ms <= 0:
@@ -207,11 +212,11 @@ class SlowLane(Gathering[Unit]):
                 late.settle(refuse_locked(late.request))
                 late.release()
             elif is_free(self.wallet, timeout_ms=timeout_ms):
-                tickets = self.serve_free(tickets)
+                tickets = self.post_freed(tickets)
             elif time_left_s(tickets[0]) > LOCK_TIMEOUT_SLACK_S:
                 return  # Not the lock: the database does not answer.
 
-    def serve_free(self, tickets: list[UnitTicket]) -> list[UnitTicket]:
+    def post_freed(self, tickets: list[UnitTicket]) -> list[UnitTicket]:
         """Post what waited for the wallet; return what has to wait for it again."""
         try:
             post_and_settle(tickets, self.group.bounds.grace_ms)
@@ -221,7 +226,22 @@ class SlowLane(Gathering[Unit]):
             others = locked_wallets([ticket.request for ticket in waiting])
             others.discard(self.wallet)
             return [one for one in waiting if not self.group.move(one, others)]
+        self.empty_into_fast_lane()
         return []
+
+    def empty_into_fast_lane(self) -> None:
+        """Those who came meanwhile need no lane any more: together they are faster."""
+        with self.group.mutex:
+            self.close()
+            waiting = [ticket for ticket in self.queue if not ticket.is_settled]
+            self.queue.clear()
+            self.size = 0
+            for ticket in waiting:
+                try:
+                    self.group.fast.add(ticket)
+                except QueueFullError:
+                    ticket.settle(refuse_locked(ticket.request))
+                    ticket.release()
 
 
 def time_left_s(ticket: UnitTicket) -> float:
