@@ -5,8 +5,15 @@ from typing import Any
 
 import marshmallow as ma
 
-LoadPlan = list[tuple[str, str, Any]]
+from wallet_app.http.fields import Uuid
+
+# Outside name, inside name, how a given value is read, what a missing one means.
+LoadPlan = list[tuple[str, str, Any, Any]]
+# Outside name, inside name, how a value is written: None if it goes out as it is.
 DumpPlan = list[tuple[str, str, Any]]
+
+AS_IT_IS = (ma.fields.Integer, ma.fields.String, Uuid)
+REQUIRED = object()
 
 
 class LeanSchema(ma.Schema):
@@ -26,14 +33,23 @@ class LeanSchema(ma.Schema):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.load_plan = [
-            (field.data_key or name, field.attribute or name, field.deserialize)
+            (
+                field.data_key or name,
+                field.attribute or name,
+                field.deserialize,
+                REQUIRED if field.required else field.load_default,
+            )
             for name, field in self.load_fields.items()
         ]
         self.dump_plan = [
-            (field.data_key or name, field.attribute or name, field._serialize)
+            (
+                field.data_key or name,
+                field.attribute or name,
+                None if type(field) in AS_IT_IS else field._serialize,
+            )
             for name, field in self.dump_fields.items()
         ]
-        self.load_names = {key for key, _, _ in self.load_plan}
+        self.load_names = {key for key, *_ in self.load_plan}
 
     def check_whole(self, data: dict[str, Any]) -> None:
         """Raise ValidationError if the loaded fields do not go together."""
@@ -52,10 +68,13 @@ class LeanSchema(ma.Schema):
 
     def load_plainly(self, data: Mapping[str, Any]) -> dict[str, Any]:
         loaded: dict[str, Any] = {}
-        for key, attribute, deserialize in self.load_plan:
-            value = deserialize(data.get(key, ma.missing), key, data)
-            if value is not ma.missing:
-                loaded[attribute] = value
+        for key, attribute, deserialize, default in self.load_plan:
+            if key in data:
+                loaded[attribute] = deserialize(data[key], key, data)
+            elif default is REQUIRED:
+                raise ma.ValidationError("", key)
+            elif default is not ma.missing:
+                loaded[attribute] = default
         self.check_whole(loaded)
         return loaded
 
@@ -68,11 +87,13 @@ class LeanSchema(ma.Schema):
 def dump_one(plan: DumpPlan, obj: Any) -> dict[str, Any]:
     if isinstance(obj, dict):
         return {
-            key: write(obj[attribute], attribute, obj)
-            for key, attribute, write in plan
-            if attribute in obj
+            key: obj[name] if write is None else write(obj[name], name, obj)
+            for key, name, write in plan
+            if name in obj
         }
     return {
-        key: write(getattr(obj, attribute), attribute, obj)
-        for key, attribute, write in plan
+        key: getattr(obj, name)
+        if write is None
+        else write(getattr(obj, name), name, obj)
+        for key, name, write in plan
     }

@@ -60,7 +60,8 @@ def post(
     during COMMIT: the wallets' locks wait for the lost transaction's end, and the
     look-up behind them finds what it wrote.
     """
-    references = [op.reference_id for unit in units for op in unit.operations]
+    operations = [operation for unit in units for operation in unit.operations]
+    references = array_text(operation.reference_id for operation in operations)
     with pipeline() as connection:
         if lock_timeout_ms is not None:
             set_lock_timeout(connection, lock_timeout_ms)
