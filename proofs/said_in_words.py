@@ -23,6 +23,7 @@ CODES = {
 }
 # The end of a field's path, and the beginning of what is said of it.
 RULES = (
+    *((name, "Give a time that lies in the years") for name in ("at", "from", "to")),
     ("at", "Give a time that has passed."),
     ("to", "Give a time that has passed."),
     ("to", "`from` must lie before `to`."),

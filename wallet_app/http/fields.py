@@ -97,15 +97,18 @@ class Moment(ma.fields.Field[Any]):
     """A point in time, ISO 8601 with an offset; goes out in UTC."""
 
     MESSAGE = "Give a time with its offset, such as 2026-01-31T23:59:59Z."
+    # An offset can lead there.
+    OUT_OF_YEARS = "Give a time that lies in the years 1 to 9999 in UTC."
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         try:
             # A + in a query arrives as a blank.
             moment = datetime.fromisoformat(str(value).replace(" ", "+"))
             if moment.tzinfo is not None:
-                # An offset can lead out of the years that there are.
                 return moment.astimezone(UTC)
-        except (ValueError, OverflowError):
+        except OverflowError:
+            raise ma.ValidationError(self.OUT_OF_YEARS) from None
+        except ValueError:
             pass
         raise ma.ValidationError(self.MESSAGE)
 
