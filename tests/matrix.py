@@ -5,6 +5,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -46,6 +47,8 @@ KINDS = {
 
 def main() -> int:
     kind, *options = sys.argv[1:]
+    # Whoever is told to end stops its servers first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     began = time.monotonic()
     with KINDS[kind]() as environment:
         command = [sys.executable, "-m", "pytest", *options]
