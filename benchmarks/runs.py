@@ -111,6 +111,11 @@ def loads(options: Options) -> Result:
         wallets = store.fill(wallets=WALLETS, rows=HISTORY_ROWS)
         found[PGBENCH] = pgbench.prepare(PGBENCH, store, WALLETS)
         figures = take(load_cells(wallets, found), store, options)
+        batched = figures.ratio(
+            "operations_per_s",
+            (workloads.batches(wallets, 100).name, GROUP),
+            (workloads.hot(wallets).name, PGBENCH),
+        )
         lone_rounds = options.rounds * (1 if options.quick else LONE_ROUNDS)
         lone = [(workloads.lone(wallets), found[name]) for name in (GROUP, SINGLE)]
         lone_figures = take(lone, store, replace(options, rounds=lone_rounds))
@@ -119,6 +124,7 @@ def loads(options: Options) -> Result:
             machine(store, options),
             report.samples_table(figures),
             report.ratios_table(figures, GROUP),
+            f"Batches of 100 / pgbench on one hot wallet: **{batched:.1f}**",
         ]
     return Result(figures, "\n\n".join(parts))
 
