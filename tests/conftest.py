@@ -107,6 +107,9 @@ def app(migrated_app: Flask) -> Iterator[Flask]:
     """The application on an empty database; afterwards, the books must balance."""
     with migrated_app.app_context():
         books.empty()
+    # Each application that a test makes makes its Celery the one whose tasks run.
+    migrated_app.extensions["celery"].set_default()
+    migrated_app.extensions["celery"].set_current()
     yield migrated_app
     with migrated_app.app_context():
         books.check()
@@ -127,8 +130,6 @@ def make_app(settings: Settings, migrated_app: Flask) -> Iterator[Callable[..., 
     for app in made:
         with app.app_context():
             db.engine.dispose()
-    # Each application makes its Celery the default: give that back.
-    migrated_app.extensions["celery"].set_default()
 
 
 @pytest.fixture
