@@ -62,7 +62,8 @@ class BalancedServer(StreamServer):
     def __init__(self, *args: Any, worker: "ConnectionWorker", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.worker = worker
-        self.max_accept = 1
+        # A busy worker comes round seldom; what is too many for it, it declines.
+        self.max_accept = 32
         self.declined = 0
 
     def do_read(self) -> Any:
