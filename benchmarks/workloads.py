@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 # Enough to be as random as need be; the clients send them in turn, again and again.
@@ -82,6 +82,11 @@ def batches(wallets: Sequence[str], members: int) -> Workload:
         connections=BATCHES[members],
         members=members,
     )
+
+
+def hot_batches(wallets: Sequence[str]) -> Workload:
+    """What pgbench does on one row, a hundred at a time."""
+    return replace(batches(wallets[:1], 100), name="batches of 100, one wallet")
 
 
 def reads(wallets: Sequence[str]) -> Workload:
