@@ -98,10 +98,7 @@ class WholeResponse:
 
     def keep_head(self, head: bytes) -> None:
         self.head = head
-        self.sendall = self.send_with_head
-
-    def send_with_head(self, body: bytes) -> None:
-        self.flush(body)
+        self.sendall = self.flush
 
     def sendfile(self, *args: Any, **kwargs: Any) -> Any:
         self.flush()
