@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from ops import Crowd, wait_until
+from ops import Crowd, deposit, post_elsewhere, wait_until
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
@@ -251,15 +251,7 @@ def test_lone_operation_whose_key_another_process_commits_first_is_told(
     app, make_app, make_wallet, elsewhere, group_commit
 ):
     theirs, ours, key = make_wallet(), make_wallet(), str(uuid.uuid4())
-    elsewhere.execute(
-        "WITH step AS (UPDATE wallets SET balance = balance + 1, version = version + 1,"
-        " updated_at = now() WHERE uuid = %s RETURNING *)"
-        " INSERT INTO transactions (wallet_id, seq, operation_type, amount,"
-        " balance_before, balance_after, reference_id, created_at)"
-        " SELECT id, version, 'DEPOSIT', 1, balance - 1, balance, %s, updated_at"
-        " FROM step",
-        [theirs, key],
-    )
+    post_elsewhere(elsewhere, deposit(theirs, 1, reference_id=key))
     crowd = Crowd(app, 1)
     call = in_process(make_app(group_commit=group_commit))
     waiting = crowd.start(insist, (call, *operation(ours, "1.00", key)))
