@@ -19,6 +19,11 @@ PAUSE_S = 0.01
 MAX_DOUBLINGS = 4
 
 
+def jittered_s(pause_s: float, doublings: int) -> float:
+    """A random pause, so that those who met do not meet again."""
+    return random.uniform(0, pause_s * 2**doublings)  # noqa: S311
+
+
 def repeated(work: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """Call again after a serialization failure or a deadlock.
 
@@ -37,8 +42,7 @@ def repeated(work: Callable[Parameters, Result]) -> Callable[Parameters, Result]
                 )
                 if not conflict or is_late():
                     raise
-            doublings = min(attempt, MAX_DOUBLINGS)
-            time.sleep(random.uniform(0, PAUSE_S * 2**doublings))  # noqa: S311
+            time.sleep(jittered_s(PAUSE_S, min(attempt, MAX_DOUBLINGS)))
         return work(*args, **options)
 
     return repeat

@@ -22,15 +22,14 @@ from wallet_app.ledger.gathering import (
 from wallet_app.ledger.posting import Outcome, Unit
 from wallet_app.ledger.rules import Operation
 from wallet_app.ledger.settling import (
-    SINGLE_LOCK_TIMEOUT_MS,
     LockedError,
     UnitTicket,
     is_free,
     locked_wallets,
     post_and_settle,
     refuse,
-    refuse_locked,
     serve_patiently,
+    settle_locked,
     unsettled,
 )
 
@@ -134,18 +133,11 @@ class GroupCommit:
             open_tickets = unsettled(batch)
             locked = locked_wallets([ticket.request for ticket in open_tickets])
             rest = [ticket for ticket in open_tickets if not self.move(ticket, locked)]
-            self.serve_contended(rest)
+            serve_patiently(rest, self.bounds.grace_ms, self.move_to_own_lane)
 
-    def serve_contended(self, tickets: list[UnitTicket]) -> None:
-        """Post what nobody seems to hold locked; whom that does not help may wait."""
-        try:
-            post_and_settle(tickets, self.bounds.grace_ms)
-        except LockedError:
-            for ticket in unsettled(tickets):
-                try:
-                    post_and_settle([ticket], SINGLE_LOCK_TIMEOUT_MS)
-                except LockedError:
-                    self.move(ticket, ticket.request.wallet_uuids)
+    def move_to_own_lane(self, ticket: UnitTicket) -> None:
+        """Let a ticket wait, though nobody seems to hold its wallets locked."""
+        self.move(ticket, ticket.request.wallet_uuids)
 
     def move(self, ticket: UnitTicket, locked: set[UUID]) -> bool:
         """Move a ticket that needs a locked wallet to that wallet's lane."""
@@ -167,7 +159,7 @@ class GroupCommit:
         if waiting < self.bounds.slow_waiters:
             lane.add(ticket)
         else:
-            ticket.settle(refuse_locked(ticket.request))
+            settle_locked(ticket)
 
 
 class SlowLane(Gathering[Unit]):
@@ -201,7 +193,7 @@ class SlowLane(Gathering[Unit]):
                 self.group.slow_work.release()
         for ticket in unsettled(batch):
             if ticket.gathering is self:
-                ticket.settle(refuse_locked(ticket.request))
+                settle_locked(ticket)
 
     def wait_for_lock(self, tickets: list[UnitTicket]) -> None:
         """Wait until the wallet is free, refusing each ticket at its deadline."""
@@ -209,7 +201,7 @@ class SlowLane(Gathering[Unit]):
             timeout_ms = int(time_left_s(tickets[0]) * 1000)
             if timeout_ms <= 0:
                 late = tickets.pop(0)
-                late.settle(refuse_locked(late.request))
+                settle_locked(late)
                 late.release()
             elif is_free(self.wallet, timeout_ms=timeout_ms):
                 tickets = self.post_freed(tickets)
@@ -240,7 +232,7 @@ class SlowLane(Gathering[Unit]):
                 try:
                     self.group.fast.add(ticket)
                 except QueueFullError:
-                    ticket.settle(refuse_locked(ticket.request))
+                    settle_locked(ticket)
                     ticket.release()
 
 

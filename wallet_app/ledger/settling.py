@@ -1,7 +1,6 @@
 """Posts tickets' units and settles the tickets, whatever the database does."""
 
 import logging
-import random
 import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -15,6 +14,7 @@ from psycopg.errors import (
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from wallet_app.conflicts import jittered_s
 from wallet_app.connections import is_late
 from wallet_app.database import ConnectionLostError
 from wallet_app.ledger import posting
@@ -63,10 +63,6 @@ def refuse(unit: Unit, detail: str, *, applied: str) -> list[Outcome]:
     ]
 
 
-def refuse_locked(unit: Unit) -> list[Outcome]:
-    return refuse(unit, "Somebody else holds the wallet locked.", applied="no")
-
-
 def unsettled(tickets: list[UnitTicket]) -> list[UnitTicket]:
     """Those without an answer: what a caller has been told is never decided again."""
     return [ticket for ticket in tickets if not ticket.is_settled]
@@ -89,8 +85,18 @@ def is_free(wallet: UUID, *, timeout_ms: int) -> bool:
     return True
 
 
-def serve_patiently(tickets: list[UnitTicket], lock_timeout_ms: int | None) -> None:
-    """Post; refuse those for whom a lock is still not to be had."""
+def settle_locked(ticket: UnitTicket) -> None:
+    """Refuse, because somebody else holds the wallet locked: nothing was applied."""
+    detail = "Somebody else holds the wallet locked."
+    ticket.settle(refuse(ticket.request, detail, applied="no"))
+
+
+def serve_patiently(
+    tickets: list[UnitTicket],
+    lock_timeout_ms: int | None,
+    otherwise: Callable[[UnitTicket], object] = settle_locked,
+) -> None:
+    """Post; hand those on, one by one, for whom a lock is still not to be had."""
     try:
         post_and_settle(tickets, lock_timeout_ms)
     except LockedError:
@@ -98,7 +104,7 @@ def serve_patiently(tickets: list[UnitTicket], lock_timeout_ms: int | None) -> N
             try:
                 post_and_settle([ticket], SINGLE_LOCK_TIMEOUT_MS)
             except LockedError:
-                ticket.settle(refuse_locked(ticket.request))
+                otherwise(ticket)
 
 
 def post_and_settle(
@@ -184,6 +190,5 @@ def post_with_retries(
             raise NoAnswerError(applied=applied) from error
         if losses == MAX_LOSSES or is_late():
             break
-        doublings = min(attempt, MAX_DOUBLINGS)
-        pause(random.uniform(0, RETRY_PAUSE_S * 2**doublings))  # noqa: S311
+        pause(jittered_s(RETRY_PAUSE_S, min(attempt, MAX_DOUBLINGS)))
     raise NoAnswerError(applied=applied) from last_error
