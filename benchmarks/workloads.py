@@ -13,7 +13,7 @@ ZIPF_EXPONENT = 1.001
 CONNECTIONS = 64
 TRANSFER_WALLETS = 10
 # Operations in a request: connections. What waits in a worker's queue is bounded.
-BATCHES = {1: 64, 10: 32, 100: 16, 1000: 4}
+BATCHES = {1: CONNECTIONS, 10: CONNECTIONS, 100: CONNECTIONS, 1000: 16}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import marshmallow as ma
 from marshmallow.validate import OneOf
 
 from wallet_app.http.fields import AMOUNT_PATTERN, Amount, Moment, Text, Uuid
-from wallet_app.http.lean import LeanSchema
+from wallet_app.http.lean import LeanSchema, Members
 from wallet_app.http.pages import PageQuery
 from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
 from wallet_app.ledger import money
@@ -77,7 +77,7 @@ class WalletDetails(WalletBalance):
 class WalletPage(LeanSchema):
     """A page of wallets."""
 
-    data = ma.fields.List(ma.fields.Nested(WalletDetails))
+    data = Members(WalletDetails)
     has_more = ma.fields.Boolean()
     next_cursor = ma.fields.String(allow_none=True)
 
@@ -85,7 +85,7 @@ class WalletPage(LeanSchema):
 class TransactionPage(LeanSchema):
     """A page of a wallet's history."""
 
-    data = ma.fields.List(ma.fields.Nested(TransactionDetails))
+    data = Members(TransactionDetails)
     has_more = ma.fields.Boolean()
     next_cursor = ma.fields.String(allow_none=True)
 

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -116,6 +117,8 @@ class Moment(ma.fields.Field[Any]):
         return None if value is None else moment_text(value)
 
 
+# Whatever is posted together has one time.
+@lru_cache(maxsize=1024)
 def moment_text(moment: datetime) -> str:
     """2026-01-31T23:59:59.000000Z: UTC, always with microseconds."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"

@@ -1,6 +1,5 @@
 """A marshmallow schema without the work that plain data does not need."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import marshmallow as ma
@@ -14,6 +13,25 @@ DumpPlan = list[tuple[str, str, Any]]
 
 AS_IT_IS = (ma.fields.Integer, ma.fields.String, Uuid)
 REQUIRED = object()
+
+
+class Members(ma.fields.List[Any]):
+    """A list of objects of a LeanSchema."""
+
+    def __init__(self, schema: type["LeanSchema"], **options: Any) -> None:
+        super().__init__(ma.fields.Nested(schema), **options)
+        self.schema = schema()
+
+    def _serialize(self, value: Any, attr: Any, obj: Any, **kwargs: Any) -> Any:
+        return self.schema.dump(value, many=True)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, list):
+            try:
+                return [self.schema.load(member) for member in value]
+            except ma.ValidationError:
+                pass  # List tells which members are wrong.
+        return super()._deserialize(value, attr, data, **kwargs)
 
 
 class LeanSchema(ma.Schema):
@@ -66,7 +84,7 @@ class LeanSchema(ma.Schema):
                 pass  # Only the whole list of what is wrong helps the caller.
         return super().load(data, **options)
 
-    def load_plainly(self, data: Mapping[str, Any]) -> dict[str, Any]:
+    def load_plainly(self, data: dict[str, Any]) -> dict[str, Any]:
         loaded: dict[str, Any] = {}
         for key, attribute, deserialize, default in self.load_plan:
             if key in data:

@@ -164,8 +164,8 @@ def refuse(
         return Refusal(
             "wallet_not_active", f"The wallet {wallet.uuid} is {wallet.status}."
         )
-    digits = money.exponent(wallet.currency)
-    if money.fraction_digits(operation.amount) > digits:
+    if not money.fits(operation.amount, wallet.currency):
+        digits = money.exponent(wallet.currency)
         detail = f"{wallet.currency} has {digits} digits after the decimal point."
         return Refusal("invalid_amount", detail, {"errors": {"amount": [detail]}})
     return refuse_balance(wallet, operation.amount, incoming=incoming)

@@ -13,7 +13,7 @@ from wallet_app.http.fields import (
     Text,
     Uuid,
 )
-from wallet_app.http.lean import LeanSchema
+from wallet_app.http.lean import LeanSchema, Members
 from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
 from wallet_app.ledger.rules import OperationType
 
@@ -93,19 +93,20 @@ class BatchMember(MoneyMove):
         transfer = data["operation_type"] == OperationType.TRANSFER
         wanted = {"from_wallet", "to_wallet"} if transfer else {"wallet"}
         given = data.keys() & {"wallet", "from_wallet", "to_wallet"}
+        if given == wanted:
+            return
         errors = {name: ["Missing data for required field."] for name in wanted - given}
         errors |= {
             name: [f"Not for a {data['operation_type']}."] for name in given - wanted
         }
-        if errors:
-            raise ma.ValidationError(errors)
+        raise ma.ValidationError(errors)
 
 
 class NewBatch(LeanSchema):
     """Up to 1,000 operations: each on its own, or all or none of them."""
 
-    operations = ma.fields.List(
-        ma.fields.Nested(BatchMember),
+    operations = Members(
+        BatchMember,
         required=True,
         validate=Length(min=1, max=MAX_BATCH),
     )
@@ -134,7 +135,7 @@ class OperationDetails(LeanSchema):
 
     reference_id = Uuid()
     operation_type = ma.fields.String(validate=OneOf(list(OperationType)))
-    transactions = ma.fields.List(ma.fields.Nested(TransactionDetails))
+    transactions = Members(TransactionDetails)
 
 
 class BatchOutcome(LeanSchema):
@@ -153,7 +154,7 @@ class BatchOutcome(LeanSchema):
     )
     reference_id = Uuid(required=True)
     detail = ma.fields.String(metadata={"description": "What is wrong, if anything"})
-    transactions = ma.fields.List(ma.fields.Nested(TransactionDetails))
+    transactions = Members(TransactionDetails)
 
 
 class BatchDetails(LeanSchema):
@@ -161,4 +162,4 @@ class BatchDetails(LeanSchema):
 
     applied = ma.fields.Integer(metadata={"description": "How many moved money"})
     refused = ma.fields.Integer()
-    outcomes = ma.fields.List(ma.fields.Nested(BatchOutcome))
+    outcomes = Members(BatchOutcome)

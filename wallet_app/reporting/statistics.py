@@ -33,7 +33,7 @@ def summarize(rows: Sequence[Row[Any]]) -> dict[str, Any]:
 
 
 def type_statistics(row: Row[Any]) -> dict[str, Any]:
-    digit = Decimal(1).scaleb(-money.exponent(row.currency))
+    digit = money.minor_unit(row.currency)
     count = int(row._mapping["count"])
     average = (row.total / count).quantize(digit, rounding=ROUND_HALF_EVEN)
     return {
