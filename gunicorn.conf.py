@@ -4,13 +4,14 @@ Greenlets, because threads would contend for the interpreter: on two cores two w
 of 32 threads did little more than half of what these do (docs/benchmarks.md).
 """
 
+import errno
 import gc
 import multiprocessing
 import os
 import resource
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ backlog = 2048
 keepalive = 30
 timeout = 60
 BODY_TIMEOUT_S = 30
+SEND_TIMEOUT_S = 30
 graceful_timeout = 30
 # The one in C, where it could be built.
 http_parser = "auto"
@@ -86,10 +88,12 @@ class WholeResponse:
     """A client's socket that sends the head of a response together with its body.
 
     A send is the dearest thing that gunicorn does for an answer, and it would do two.
+    A client that does not read what is sent is left.
     """
 
     def __init__(self, client: socket.socket) -> None:
         self.client = client
+        client.settimeout(SEND_TIMEOUT_S)
         self.head: bytes | None = None
         self.sendall = self.keep_head
 
@@ -102,13 +106,23 @@ class WholeResponse:
 
     def sendfile(self, *args: Any, **kwargs: Any) -> Any:
         self.flush()
-        return self.client.sendfile(*args, **kwargs)
+        return self.patiently(self.client.sendfile, *args, **kwargs)
 
     def flush(self, body: bytes = b"") -> None:
         head, self.head = self.head, None
-        self.sendall = self.client.sendall
+        self.sendall = self.send
         if head is not None:
-            self.client.sendall(head + body)
+            self.send(head + body)
+
+    def send(self, data: bytes) -> None:
+        self.patiently(self.client.sendall, data)
+
+    def patiently(self, send: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return send(*args, **kwargs)
+        except TimeoutError:
+            # As if it had gone: gunicorn ends the connection without complaining.
+            raise BrokenPipeError(errno.EPIPE, "the client does not read") from None
 
 
 class PunctualBody:
@@ -170,6 +184,7 @@ class ConnectionWorker(GeventWorker):
             super().handle_request(listener_name, req, response, addr)
         finally:
             response.flush()
+            sock.settimeout(None)
             # A client that is fast enough would never let the others have their turn.
             gevent.sleep(0)
 

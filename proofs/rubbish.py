@@ -100,7 +100,7 @@ def slow(service: Service, evidence: Evidence, count: int, seconds: int) -> None
     evidence.figure("slow connections", count)
     for kind, ended in sorted(clients.ended_after_s.items()):
         times = f"{min(ended):.0f} to {max(ended):.0f} s"
-        evidence.figure(f"  ended while they sent their {kind}", times)
+        evidence.figure(f"  ended, slow with their {kind}", times)
     evidence.figure("answers to 16 others meanwhile", len(others.durations))
     evidence.figure(
         "  99th percentile", milliseconds(percentile(others.durations, 0.99))

@@ -2,18 +2,22 @@
 
 import asyncio
 import json
+import socket
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from proofs.client import Client, NoAnswer, deposit
 
 PAUSE_S = 1.0
+LONG_ANSWER = b"/static/swagger-ui/swagger-ui-bundle.js"
+UNREAD_ANSWERS = 10
 
 
 @dataclass
 class SlowClients:
-    """Connections that never come to the end of their head, or of their body."""
+    """Connections that never come to the end of a request, or never read an answer."""
 
     port: int
     wallet: str
@@ -57,12 +61,37 @@ class SlowClients:
             await asyncio.gather(ended, return_exceptions=True)
             writer.transport.abort()
 
+    async def never_read(self, deadline: float) -> None:
+        """Ask for far more than the buffers between us take, and read nothing."""
+        request = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % LONG_ANSWER
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", self.port))
+            client.setblocking(False)
+            began = time.monotonic()
+            client.send(request * UNREAD_ANSWERS)
+            try:
+                while time.monotonic() < deadline:
+                    await asyncio.sleep(PAUSE_S)
+                    with suppress(BlockingIOError):
+                        client.send(request)
+            except OSError:
+                seconds = time.monotonic() - began
+                self.ended_after_s.setdefault("reading", []).append(seconds)
+            else:
+                self.unended += 1
+
     async def run(self, count: int, seconds: float) -> None:
-        """A third of them for each kind of slowness."""
-        kinds = ("head", "body", "chunks")
+        """A tenth of them never read; a third of the others for each other kind."""
         deadline = time.monotonic() + seconds
+        kinds = ("head", "body", "chunks")
         await asyncio.gather(
-            *(self.hold(kinds[one % 3], deadline) for one in range(count))
+            *(
+                self.hold(kinds[one % 3], deadline)
+                if one % 10
+                else self.never_read(deadline)
+                for one in range(count)
+            )
         )
 
 
