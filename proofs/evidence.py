@@ -1,6 +1,8 @@
 """What a proof has found: a table of figures, and what must be true."""
 
 import argparse
+import signal
+import sys
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
@@ -87,6 +89,8 @@ def balances(connection: psycopg.Connection) -> dict[str, Decimal]:
 
 def arguments(description: str | None, **defaults: int) -> argparse.Namespace:
     """The proof's options, each a number: --seconds 60."""
+    # Ended by make, it still stops what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     parser = argparse.ArgumentParser(description=description)
     for name, default in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=default)

@@ -158,8 +158,6 @@ def fill_disk(trial: Trial, disk: Path, times: int) -> None:
 
 def main() -> int:
     options = arguments(__doc__, kills=105, terms=14, stops=14, commits=30, fills=6)
-    # Also ended from outside, it ends what it has started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     code = 0
     if options.kills + options.terms + options.stops + options.commits:
         code |= on_trial("Kills", lambda trial: kill_everything(trial, options))
