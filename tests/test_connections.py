@@ -1,7 +1,11 @@
 """Connections keep to their bounds, also when the network or a pooler is between."""
 
+import gc
+import socket
 import time
 
+import psutil
+import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
@@ -71,6 +75,38 @@ def test_server_that_does_not_greet_means_503_in_good_time(far_client, network):
     assert time.monotonic() - began < 2 + BOUND_S
     network.resume()
     assert far_client.get("/readyz").status_code == 200
+
+
+@pytest.fixture
+def silent_server():
+    """The connection string of a server that accepts and never greets."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"host=127.0.0.1 port={server.getsockname()[1]}"
+
+
+def test_attempt_to_connect_begins_only_if_it_can_end_in_time(app, silent_server):
+    with app.test_request_context():
+        app.preprocess_request()
+        moment = connections.deadline.get() - connections.LEAST_CONNECT_TIMEOUT_S
+        assert connections.connect_until.get() == pytest.approx(moment)
+        connections.connect_until.set(time.monotonic())
+        began = time.monotonic()
+        with pytest.raises(psycopg.OperationalError, match="no time left"):
+            connections.connect(silent_server)
+        assert time.monotonic() - began < 1
+
+
+def test_attempt_to_connect_that_fails_leaves_no_socket(silent_server, monkeypatch):
+    monkeypatch.setattr(connections, "CONNECT_TIMEOUT_S", 2)
+    process = psutil.Process()
+    gc.disable()
+    try:
+        before = process.num_fds()
+        with pytest.raises(psycopg.OperationalError):
+            connections.connect(silent_server)
+        assert process.num_fds() == before
+    finally:
+        gc.enable()
 
 
 def test_hint_for_the_background_is_given_up_in_good_time(

@@ -6,6 +6,7 @@ for the database outlasts the request for which it is made, by more than a momen
 
 import math
 import time
+import traceback
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -22,6 +23,8 @@ Result = TypeVar("Result")
 SLACK_S = 1.0
 SHORTEST_WAIT_S = 0.25
 CONNECT_TIMEOUT_S = 5
+# psycopg gives an attempt to connect no less.
+LEAST_CONNECT_TIMEOUT_S = 2
 # A peer that is gone without a word is noticed also where no request waits for it.
 TCP_OPTIONS: dict[str, Any] = {
     "keepalives_idle": 10,
@@ -31,18 +34,26 @@ TCP_OPTIONS: dict[str, Any] = {
 }
 
 deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
+connect_until: ContextVar[float] = ContextVar("connect_until", default=math.inf)
 
 
 def limit_requests(app: Flask, settings: Settings) -> None:
     """Give the database no more time than a request has."""
 
+    whole_s = settings.deadline_ms / 1000 + SLACK_S
+    # An attempt to connect ends in time, unless the deadline is shorter than any.
+    connect_s = whole_s - min(LEAST_CONNECT_TIMEOUT_S, whole_s / 2)
+
     @app.before_request
     def start_clock() -> None:
-        deadline.set(time.monotonic() + settings.deadline_ms / 1000 + SLACK_S)
+        now = time.monotonic()
+        deadline.set(now + whole_s)
+        connect_until.set(now + connect_s)
 
     @app.teardown_request
     def stop_clock(_error: BaseException | None) -> None:
         deadline.set(math.inf)
+        connect_until.set(math.inf)
 
 
 def remaining_s() -> float:
@@ -75,13 +86,18 @@ class PatientConnection(psycopg.Connection[Any]):
 
 def connect(*arguments: Any, **options: Any) -> PatientConnection:
     """A connection of this kind, unless there is no time left to make one."""
-    if is_late():
-        # psycopg gives every attempt two seconds at least.
+    if time.monotonic() >= connect_until.get():
         raise psycopg.OperationalError("there is no time left to connect")
-    timeout_s = math.ceil(min(CONNECT_TIMEOUT_S, remaining_s()))
-    return PatientConnection.connect(
-        *arguments, **TCP_OPTIONS | options | {"connect_timeout": timeout_s}
-    )
+    left_s = int(min(CONNECT_TIMEOUT_S, remaining_s()))
+    timeout_s = max(LEAST_CONNECT_TIMEOUT_S, left_s)
+    try:
+        return PatientConnection.connect(
+            *arguments, **TCP_OPTIONS | options | {"connect_timeout": timeout_s}
+        )
+    except psycopg.Error as error:
+        # They would keep the attempt's socket until garbage is collected.
+        traceback.clear_frames(error.__traceback__)
+        raise
 
 
 def make_patient(engine: Engine) -> None:
