@@ -11,6 +11,7 @@ import os
 import resource
 import socket
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -95,14 +96,17 @@ class WholeResponse:
         self.client = client
         client.settimeout(SEND_TIMEOUT_S)
         self.head: bytes | None = None
-        self.sendall = self.keep_head
+        self.has_begun = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.client, name)
 
-    def keep_head(self, head: bytes) -> None:
-        self.head = head
-        self.sendall = self.flush
+    def sendall(self, data: bytes) -> None:
+        if self.has_begun:
+            self.flush(data)
+        else:
+            self.has_begun = True
+            self.head = data
 
     def sendfile(self, *args: Any, **kwargs: Any) -> Any:
         self.flush()
@@ -110,12 +114,9 @@ class WholeResponse:
 
     def flush(self, body: bytes = b"") -> None:
         head, self.head = self.head, None
-        self.sendall = self.send
-        if head is not None:
-            self.send(head + body)
-
-    def send(self, data: bytes) -> None:
-        self.patiently(self.client.sendall, data)
+        data = body if head is None else head + body
+        if data:
+            self.patiently(self.client.sendall, data)
 
     def patiently(self, send: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:
@@ -133,7 +134,8 @@ class PunctualBody:
     """
 
     def __init__(self, req: Any) -> None:
-        self.req = req
+        # The request has its body: a cycle would leave both to the garbage collector.
+        self.req = weakref.proxy(req)
         self.body = req.body
         self.deadline = time.monotonic() + BODY_TIMEOUT_S
 
