@@ -70,7 +70,7 @@ def init_app(app: Flask, settings: Settings, database_url: str) -> None:
     with app.app_context():
         connections.make_patient(db.engine)
         connections.set_limits_in_transactions(db.engine)
-        ping_after_idling(db.engine)
+        ping_if_in_doubt(app, db.engine)
 
 
 def engine_options(settings: Settings, database_url: str) -> dict[str, Any]:
@@ -102,12 +102,14 @@ def engine_options(settings: Settings, database_url: str) -> dict[str, Any]:
     }
 
 
-def ping_after_idling(engine: Engine) -> None:
+def ping_if_in_doubt(app: Flask, engine: Engine) -> None:
     """Replace a connection that died while it lay in the pool.
 
-    As pool_pre_ping does, but only for a connection that has been idle for a while:
-    a round trip before every statement would cost as much as the statement.
+    As pool_pre_ping does, but only for a connection that has been idle for a while, or
+    since before another one broke: a round trip before every statement would cost as
+    much as the statement.
     """
+    app.extensions["link_lost_at"] = -math.inf
 
     @event.listens_for(engine, "checkin")
     def note_time(_connection: Any, record: ConnectionPoolEntry) -> None:
@@ -116,7 +118,8 @@ def ping_after_idling(engine: Engine) -> None:
     @event.listens_for(engine, "checkout")
     def ping(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
         idle_since = record.info.get("idle_since", math.inf)
-        if time.monotonic() - idle_since > IDLE_BEFORE_PING_S:
+        idle_too_long = time.monotonic() - IDLE_BEFORE_PING_S
+        if idle_since < max(idle_too_long, app.extensions["link_lost_at"]):
             try:
                 engine.dialect.do_ping(connection)
             except engine.dialect.loaded_dbapi.Error as error:
@@ -177,7 +180,7 @@ def pipeline() -> Iterator[psycopg.Connection]:
             if not is_sound(connection, error):
                 pooled.invalidate(error)
                 # What broke this link has probably broken those in the pool as well.
-                db.engine.dispose()
+                current_app.extensions["link_lost_at"] = time.monotonic()
                 raise ConnectionLostError(str(error)) from error
             raise
 
