@@ -94,7 +94,6 @@ class WholeResponse:
 
     def __init__(self, client: socket.socket) -> None:
         self.client = client
-        client.settimeout(SEND_TIMEOUT_S)
         self.head: bytes | None = None
         self.has_begun = False
 
@@ -182,6 +181,7 @@ class ConnectionWorker(GeventWorker):
     ) -> None:
         response = WholeResponse(sock)
         req.body = PunctualBody(req)
+        sock.settimeout(SEND_TIMEOUT_S)
         try:
             super().handle_request(listener_name, req, response, addr)
         finally:

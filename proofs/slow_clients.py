@@ -1,4 +1,4 @@
-"""Clients that send a byte a second, and others who want to be served meanwhile."""
+"""Clients that dawdle, and others who want to be served meanwhile."""
 
 import asyncio
 import json

@@ -141,28 +141,32 @@ def judge_answers(
 ) -> None:
     soaked = [one for one in load.answered if one.due >= began]
     part_s = seconds / PARTS
-    first = [one for one in soaked if one.due < began + part_s]
-    last = [one for one in soaked if one.due >= began + seconds - part_s]
+    parts = {
+        "first": [one for one in soaked if one.due < began + part_s],
+        "last": [one for one in soaked if one.due >= began + seconds - part_s],
+    }
+    typical = {name: typical_p99(part) for name, part in parts.items()}
     evidence.figure("peak, answers a second", round(peak))
     evidence.figure("soak, answers a second", round(len(soaked) / seconds))
     evidence.figure("answers 200", len(soaked))
     evidence.figure("anything else", load.errors.total())
-    for name, part in (("first", first), ("last", last)):
+    for name, part in parts.items():
         seconds_of_all = [one.seconds for one in part]
         middle, high = (percentile(seconds_of_all, share) for share in (0.5, 0.99))
         evidence.figure(f"median, {name} fifth", milliseconds(middle))
         evidence.figure(f"p99, {name} fifth", milliseconds(high))
         evidence.figure(
-            f"p99 of its windows, {name} fifth", milliseconds(typical_p99(part))
+            f"p99 of its windows, {name} fifth", milliseconds(typical[name])
         )
     evidence.check_none("every answer is 200", load.errors.items())
     evidence.check(
         f"p99 in the last fifth is within {P99_BOUND} of the first",
-        typical_p99(last) <= P99_BOUND * typical_p99(first),
+        typical["last"] <= P99_BOUND * typical["first"],
     )
 
 
 def typical_p99(part: list[Answered]) -> float:
+    """The median of the windows' 99th percentiles, in seconds."""
     windows: dict[int, list[float]] = {}
     for one in part:
         windows.setdefault(int(one.due / WINDOW_S), []).append(one.seconds)

@@ -95,7 +95,7 @@ def connect(*arguments: Any, **options: Any) -> PatientConnection:
             *arguments, **TCP_OPTIONS | options | {"connect_timeout": timeout_s}
         )
     except psycopg.Error as error:
-        # They would keep the attempt's socket until garbage is collected.
+        # The attempt's frames would keep its socket until garbage is collected.
         traceback.clear_frames(error.__traceback__)
         raise
 

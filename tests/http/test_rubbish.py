@@ -22,11 +22,10 @@ INJECTIONS = [
 
 
 @pytest.fixture(scope="module")
-def service(migrated_app, settings, tmp_path_factory):
+def service(migrated_app, settings, database_environment, tmp_path_factory):
     folder = tmp_path_factory.mktemp("rubbish")
     service = Service(folder, folder, settings.database_url, workers=1)
-    pooling = "on" if settings.transaction_pooling else "off"
-    service.environment["WALLET_TRANSACTION_POOLING"] = pooling
+    service.environment |= database_environment
     service.start()
     yield service
     service.stop()
