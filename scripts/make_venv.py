@@ -84,7 +84,9 @@ def install(lock: int) -> None:
     )
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet"]
     pip += ["--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
-    locked = [*pip, "--no-build-isolation", "--require-hashes", "--requirement"]
+    # The locks are complete; a pip that resolves extras again may look past their pins.
+    locked = [*pip, "--no-build-isolation", "--no-deps", "--require-hashes"]
+    locked += ["--requirement"]
     advice = (
         "pip could not install the dependencies: its message is above. Check the "
         "network connection and the free disk space, then run make setup again."
