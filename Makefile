@@ -27,7 +27,7 @@ setup: ## Make .venv with everything in it (needs Python 3.11 or newer)
 	@$(PYTHON) scripts/make_venv.py
 
 run: setup ## Start the whole service (PORT=8000 HOST=127.0.0.1), end it with Ctrl-C
-	@exec $(BIN)/python -m wallet_app.launcher --host $(HOST) --port $(PORT)
+	@exec $(BIN)/python -m wallet_app.standalone.launcher --host $(HOST) --port $(PORT)
 
 # A file stays in one process, which keeps what its tests share; ARGS="-n 0" is one for all.
 PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder

@@ -4,7 +4,7 @@ import sys
 
 from wallet_app import create_app
 from wallet_app.config import ConfigurationError
-from wallet_app.embedded import EmbeddedDatabaseError
+from wallet_app.standalone.embedded import EmbeddedDatabaseError
 
 try:
     app = create_app()

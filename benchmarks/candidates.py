@@ -17,7 +17,7 @@ import psutil
 
 from benchmarks.database import ROOT, used_by
 from benchmarks.workloads import Workload
-from wallet_app.processes import running
+from wallet_app.standalone.processes import running
 
 START_TIMEOUT_SECONDS = 60
 WRK_TIMEOUT_SECONDS = 15

@@ -15,7 +15,7 @@ import psutil
 import psycopg
 from sqlalchemy.engine import make_url
 
-from wallet_app import embedded, embedded_cluster
+from wallet_app.standalone import embedded, embedded_cluster
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -10,7 +10,7 @@ from benchmarks.candidates import Outcome
 from benchmarks.database import Database
 from benchmarks.quantiles import quantile
 from benchmarks.workloads import ZIPF_EXPONENT, Workload
-from wallet_app import embedded_cluster
+from wallet_app.standalone import embedded_cluster
 
 # More of them make a hot row slower: they stand in line for its lock.
 CLIENTS = 16

@@ -19,7 +19,8 @@ from benchmarks.candidates import serve
 from wallet_app import create_app
 from wallet_app.config import Settings
 from wallet_app.database import db, reading
-from wallet_app.reporting import rollup, statement_writer, statements
+from wallet_app.statements import lifecycle, writer
+from wallet_app.statistics import rollup
 
 WALLETS, ROWS_EACH, LONG = 10_000, 100, 1_000_000
 HOT_SECONDS = 20
@@ -174,7 +175,7 @@ def median(call: Callable[[], object], times: int = READS) -> float:
 def measure_statement(url: str, wallet: uuid.UUID) -> None:
     now = datetime.now(UTC)
     for file_format in ("csv", "json"):
-        statement = statements.request(
+        statement = lifecycle.request(
             wallet_uuid=wallet,
             from_at=now - timedelta(days=200),
             to_at=now - timedelta(minutes=5),
@@ -189,11 +190,11 @@ def write_statement(url: str, folder: str, statement_id: str) -> None:
     """In a fresh process, so that its memory is its own."""
     with create_app(settings(url, Path(folder))).app_context():
         with reading() as connection:
-            statement = statements.find(connection, uuid.UUID(statement_id))
+            statement = lifecycle.find(connection, uuid.UUID(statement_id))
         Path("/proc/self/clear_refs").write_text("5")
         before = memory_mb("VmRSS")
         started = time.monotonic()
-        assert statement_writer.write(statement.id)
+        assert writer.write(statement.id)
         took = time.monotonic() - started
         grown = memory_mb("VmHWM") - before
     rows = statement.last_seq - statement.after_seq

@@ -15,8 +15,8 @@ import psycopg
 from proofs.service import ROOT, Service
 from proofs.tcp_proxy import Proxy
 from tests.debian import install
-from wallet_app import embedded_cluster
-from wallet_app.embedded_cluster import PORT
+from wallet_app.standalone import embedded_cluster
+from wallet_app.standalone.embedded_cluster import PORT
 
 SLOW_FLUSH_S = 1.0
 TERMINATE_EVERY_S = 0.2

@@ -23,7 +23,7 @@ from proofs.evidence import (
 from proofs.service import Service
 from proofs.tcp_proxy import Proxy
 from proofs.trials import CLIENTS, NO_ANSWER, Trial, under_load
-from wallet_app import embedded
+from wallet_app.standalone import embedded
 
 WALLETS = 6
 START = 1_000_000

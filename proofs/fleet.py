@@ -15,8 +15,8 @@ import psutil
 from proofs.journal import Reading
 from proofs.service import ROOT, Service
 from tests.services.workers import Worker
-from wallet_app import embedded_cluster
-from wallet_app.processes import ends_with
+from wallet_app.standalone import embedded_cluster
+from wallet_app.standalone.processes import ends_with
 
 CLIENTS = 3
 MEND_TIMEOUT_S = 120

@@ -17,9 +17,10 @@ from proofs.service import ROOT
 from tests.documented_client import DocumentedClient
 from tests.model import machine
 from tests.model.reading import WalletMachine
-from wallet_app import create_app, embedded
+from wallet_app import create_app
 from wallet_app.config import Settings
 from wallet_app.database import db
+from wallet_app.standalone import embedded
 
 EXPECTED_ANSWERS = {
     "200",

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 from proofs.evidence import Evidence
 from proofs.service import ROOT
-from wallet_app import embedded
+from wallet_app.standalone import embedded
 
 BUGS = Path(__file__).parent / "bugs"
 RUN_TIMEOUT_S = 600

@@ -25,11 +25,12 @@ from benchmarks import database
 from tests import recount
 from tests.services.workers import Worker, eventually
 from wallet_app import create_app
+from wallet_app.background import hints
 from wallet_app.config import Settings
 from wallet_app.database import reading
 from wallet_app.ledger.rules import Operation, OperationType
-from wallet_app.reporting import hints, queries, rebuild, rollup, service_statistics
-from wallet_app.reporting import statements as statements_
+from wallet_app.statements import lifecycle
+from wallet_app.statistics import rebuild, rollup, service_statistics, wallet_statistics
 
 WALLETS, READERS, WRITERS, KILLS = 40, 3, 8, 20
 FRESH = text(
@@ -92,15 +93,14 @@ class Fire:
         """One snapshot, two ways to count."""
         wallet = random.choice(self.wallets)
         with service_statistics.snapshot() as connection:
-            rows = queries.wallet_statistics(connection, wallet)
+            told = wallet_statistics.read_wallet_statistics(connection, wallet)
             fresh = connection.execute(FRESH, {"uuid": wallet}).all()
         found = sorted(
-            tuple(row._mapping[name] for name in COLUMNS)
-            for row in rows
-            if row.operation_type is not None
+            tuple(one[name] for name in COLUMNS) for one in told["operations"]
         )
         self.seen["reads"] += 1
-        self.seen["reads behind the ledger"] += rows[0].last_seq < rows[0].version
+        behind = told["rolled_up_to_seq"] < told["as_of_seq"]
+        self.seen["reads behind the ledger"] += behind
         self.seen["mismatches"] += found != [tuple(row) for row in fresh]
 
     def __enter__(self) -> "Fire":
@@ -200,7 +200,7 @@ def ask(wallets: list[uuid.UUID], number: int) -> list[uuid.UUID]:
     found = []
     now = datetime.now(UTC)
     for file_format in ("csv", "json", "pdf"):
-        statement = statements_.request(
+        statement = lifecycle.request(
             wallet_uuid=random.choice(wallets),
             from_at=now - timedelta(days=3, minutes=number),
             to_at=now,
@@ -229,7 +229,7 @@ def ended(asked: list[uuid.UUID]) -> int:
 
 def state_of(statement_id: uuid.UUID) -> str:
     with reading() as connection:
-        return str(statements_.find(connection, statement_id).state)
+        return str(lifecycle.find(connection, statement_id).state)
 
 
 def say(what: str, figure: str) -> None:

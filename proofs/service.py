@@ -17,8 +17,8 @@ import psutil
 import psycopg
 from sqlalchemy.engine import make_url
 
-from wallet_app import embedded
-from wallet_app.processes import ends_with
+from wallet_app.standalone import embedded
+from wallet_app.standalone.processes import ends_with
 
 ROOT = Path(__file__).resolve().parents[1]
 START_TIMEOUT_S = 60

@@ -17,10 +17,11 @@ from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
 from sqlalchemy.engine import make_url
 
-from wallet_app import create_app, embedded
+from wallet_app import create_app
 from wallet_app.config import Settings, with_driver
 from wallet_app.database import db
 from wallet_app.ledger import wallets
+from wallet_app.standalone import embedded
 
 # An example may take its time on a busy machine.
 hypothesis.settings.register_profile("tests", deadline=None)

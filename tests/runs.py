@@ -72,7 +72,13 @@ class Run:
 
 
 def launcher_command(port: int, *options: str) -> list[str]:
-    command = [sys.executable, "-m", "wallet_app.launcher", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "wallet_app.standalone.launcher",
+        "--port",
+        str(port),
+    ]
     return [*command, *options]
 
 

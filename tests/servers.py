@@ -14,8 +14,8 @@ import psycopg
 from sqlalchemy.engine import URL, make_url
 
 from tests.debian import install
-from wallet_app import embedded, embedded_cluster
-from wallet_app.embedded_cluster import PORT, SUPERUSER, Cluster
+from wallet_app.standalone import embedded, embedded_cluster
+from wallet_app.standalone.embedded_cluster import PORT, SUPERUSER, Cluster
 
 POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
 PGBOUNCER = "/usr/sbin/pgbouncer"

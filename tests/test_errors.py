@@ -9,8 +9,7 @@ import pytest
 from ops import wait_until
 from sqlalchemy.engine import make_url
 
-from wallet_app import database
-from wallet_app.database import db
+from wallet_app.database import db, engine
 from wallet_app.ledger import posting
 
 UNKNOWN = uuid.UUID("0f8fad5b-d9cb-469f-a165-70867728950e")
@@ -143,7 +142,7 @@ def test_operation_survives_a_pool_full_of_dead_connections(
 def test_connection_that_died_in_the_pool_is_replaced_unseen(
     client, make_wallet, end_connections, monkeypatch
 ):
-    monkeypatch.setattr(database, "IDLE_BEFORE_PING_S", 0)
+    monkeypatch.setattr(engine, "IDLE_BEFORE_PING_S", 0)
     wallet = make_wallet()
     end_connections()
     assert client.get(f"/api/v1/wallets/{wallet}").status_code == 200

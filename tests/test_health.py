@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import text
 
+from wallet_app.background import heartbeat
 from wallet_app.database import db
-from wallet_app.reporting import heartbeat
 
 
 @pytest.fixture

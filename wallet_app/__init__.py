@@ -2,26 +2,21 @@
 
 from flask import Flask
 
-from wallet_app import (
-    celery_app,
-    cli,
-    database,
-    docs,
-    embedded,
-    errors,
-    health,
-)
+from wallet_app import cli, database, errors, health
+from wallet_app.background import celery_app
 from wallet_app.balances.group_read import GroupRead
 from wallet_app.balances.routes import blp as balances
 from wallet_app.config import Settings
+from wallet_app.http import docs
 from wallet_app.http.api import UuidConverter
 from wallet_app.http.application import WalletApp
 from wallet_app.http.json_provider import ExactJsonProvider
 from wallet_app.ledger.group_commit import Bounds, GroupCommit
 from wallet_app.operations.routes import blp as operations
-from wallet_app.reporting import statement_files
-from wallet_app.reporting.routes import blp as reporting
-from wallet_app.reporting.statement_routes import blp as statements
+from wallet_app.standalone import embedded
+from wallet_app.statements import files as statement_files
+from wallet_app.statements.routes import blp as statements
+from wallet_app.statistics.routes import blp as statistics
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -50,6 +45,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     cli.init_app(app)
 
     api = docs.create_api(app)
-    for blueprint in (balances, operations, reporting, statements, health.blp):
+    for blueprint in (balances, operations, statistics, statements, health.blp):
         api.register_blueprint(blueprint)
     return app

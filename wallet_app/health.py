@@ -7,10 +7,10 @@ import marshmallow as ma
 from sqlalchemy.exc import SQLAlchemyError
 
 from wallet_app import database
+from wallet_app.background import heartbeat
 from wallet_app.errors import Unavailable
 from wallet_app.http.api import WalletBlueprint
 from wallet_app.http.fields import Moment
-from wallet_app.reporting import heartbeat
 
 logger = logging.getLogger(__name__)
 blp = WalletBlueprint("health", __name__, description="For probes")

@@ -10,8 +10,7 @@ import pytest
 from ops import deposit, post_elsewhere, transfer, wait_until, withdraw
 from sqlalchemy import text
 
-from wallet_app import connections
-from wallet_app.database import db, reading
+from wallet_app.database import connections, db, reading
 from wallet_app.ledger import group_commit, settling
 from wallet_app.ledger.group_commit import (
     MAX_SLOW_LANES_AT_WORK,

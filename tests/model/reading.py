@@ -18,7 +18,8 @@ from tests.model.drafts import NOBODY, Moment
 from tests.model.machine import PLACES, MoneyMachine, step
 from tests.model.teller import API, expect
 from wallet_app.database import reading
-from wallet_app.reporting import rollup, tasks
+from wallet_app.statements.tasks import write_statement
+from wallet_app.statistics import rollup, tasks
 
 STORED = text("SELECT uuid::text, balance, version, status FROM wallets ORDER BY id")
 PAGE_SIZES = st.sampled_from([1, 2, 3, 7, 50, 100])
@@ -213,7 +214,7 @@ class WalletMachine(MoneyMachine):
         if not earlier:
             self.statements.append(found)
             with self.in_app():
-                tasks.write_statement(found.id)
+                write_statement(found.id)
         self.check_statement(*(earlier or [found]))
 
     @precondition(lambda self: self.statements)

@@ -12,8 +12,9 @@ import recount
 from sqlalchemy import text
 from workers import eventually
 
+from wallet_app.background import hints
 from wallet_app.database import reading, transaction
-from wallet_app.reporting import hints, statements
+from wallet_app.statements import lifecycle
 
 pytestmark = pytest.mark.services
 
@@ -169,4 +170,4 @@ def test_without_its_broker_the_service_goes_on(broker, web, wallet, start_worke
     broker.start()
     eventually(lambda: is_ready(web, location), 60)
     eventually(lambda: counted() == 301, 60)
-    assert statements.due() == [] or eventually(lambda: not statements.due())
+    assert lifecycle.due() == [] or eventually(lambda: not lifecycle.due())

@@ -9,14 +9,13 @@ from uuid import UUID
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    ScalarSelect,
     func,
     select,
 )
 
 from wallet_app.database import AnyRow
 from wallet_app.ledger.entries import SELECT_ENTRIES, read_entry
-from wallet_app.ledger.models import Transaction
+from wallet_app.ledger.history import seq_before
 from wallet_app.ledger.rules import Entry
 from wallet_app.ledger.sql import TRANSACTIONS, UUIDS, WALLETS
 from wallet_app.ledger.wallets import SELECT_WALLETS
@@ -81,11 +80,12 @@ def conditions_of(wallet_id: int, filters: dict[str, Any]) -> list[ColumnElement
     # serves the filter, the order and the cursor.
     if "since" in filters:
         conditions.append(
-            TRANSACTIONS.seq > last_seq_before(wallet_id, filters["since"])
+            TRANSACTIONS.seq > func.coalesce(seq_before(filters["since"], wallet_id), 0)
         )
     if "until" in filters:
         conditions.append(
-            TRANSACTIONS.seq <= last_seq_before(wallet_id, filters["until"])
+            TRANSACTIONS.seq
+            <= func.coalesce(seq_before(filters["until"], wallet_id), 0)
         )
     return conditions
 
@@ -99,16 +99,3 @@ def balance_at(connection: Connection, wallet: AnyRow, moment: datetime) -> Deci
         .limit(1)
     )
     return Decimal(0) if balance is None else balance
-
-
-def last_seq_before(wallet_id: int, moment: datetime) -> ColumnElement[int]:
-    """The seq of the wallet's last transaction before a moment, 0 if there is none."""
-    earlier = Transaction.__table__.alias("earlier")
-    last: ScalarSelect[int] = (
-        select(earlier.c.seq)
-        .where(earlier.c.wallet_id == wallet_id, earlier.c.created_at < moment)
-        .order_by(earlier.c.created_at.desc(), earlier.c.seq.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    return func.coalesce(last, 0)

@@ -8,23 +8,16 @@ import click
 from flask.cli import with_appcontext
 from tqdm import tqdm
 
+from wallet_app.background import heartbeat
 from wallet_app.cli import output
 from wallet_app.cli.parameters import FieldType, json_option
 from wallet_app.http.fields import Moment, Uuid
 from wallet_app.ledger import money
-from wallet_app.reporting import (
-    heartbeat,
-    rebuild,
-    rollup,
-    service_statistics,
-    statement_files,
-    statement_writer,
-    statements,
-    summaries,
-)
-from wallet_app.reporting.schemas import ServiceStatistics
-from wallet_app.reporting.statement_schemas import FORMATS
-from wallet_app.reporting.summaries import UTC_ZONE
+from wallet_app.statements import files, lifecycle, writer
+from wallet_app.statements.schemas import FORMATS
+from wallet_app.statistics import rebuild, rollup, service_statistics, summaries
+from wallet_app.statistics.schemas import ServiceStatistics
+from wallet_app.statistics.summaries import UTC_ZONE
 
 MOMENT = FieldType("time", Moment())
 
@@ -116,7 +109,7 @@ def statement_command(
     wallet_uuid: UUID, from_at: datetime, to_at: datetime, file_format: str, out: Path
 ) -> None:
     """Write a wallet's statement to a file, here and now."""
-    pinned = statements.pin_down(
+    pinned = lifecycle.pin_down(
         wallet_uuid=wallet_uuid, from_at=from_at, to_at=to_at, file_format=file_format
     )
     digest = write_with_progress(pinned, out)
@@ -124,16 +117,16 @@ def statement_command(
     output.text(f"sha256 {digest}")
 
 
-def write_with_progress(pinned: statements.Pinned, out: Path) -> str:
+def write_with_progress(pinned: lifecycle.Pinned, out: Path) -> str:
     rows = pinned.last_seq - pinned.after_seq
     with tqdm(total=rows, unit=" entries", unit_scale=True, disable=None) as bar:
 
         def note_progress(done: int) -> None:
             bar.update(done - bar.n)
 
-        content = statement_writer.content_of(pinned, note_progress)
-        with statement_files.writing(out.absolute()) as file:
-            statement_writer.WRITERS[pinned.format](content, file)
+        content = writer.content_of(pinned, note_progress)
+        with files.writing(out.absolute()) as file:
+            writer.WRITERS[pinned.format](content, file)
     return file.sha256
 
 

@@ -14,9 +14,9 @@ from psycopg.errors import (
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from wallet_app.conflicts import jittered_s
-from wallet_app.connections import is_late
 from wallet_app.database import ConnectionLostError
+from wallet_app.database.conflicts import jittered_s
+from wallet_app.database.connections import is_late
 from wallet_app.ledger import posting
 from wallet_app.ledger.gathering import Ticket
 from wallet_app.ledger.posting import Outcome, Unit

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, DateTime, String, Uuid, bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
-from wallet_app.conflicts import repeated
 from wallet_app.database import AnyRow, transaction
+from wallet_app.database.conflicts import repeated
 from wallet_app.errors import WalletNotFound
 from wallet_app.ledger.models import Wallet
 from wallet_app.ledger.sql import WALLETS, unnested

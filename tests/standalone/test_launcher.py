@@ -1,0 +1,210 @@
+"""The one-command start, with the real programs: all of it comes up, all of it ends."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+import pytest
+from runs import (
+    END_SECONDS,
+    Run,
+    free_port,
+    launch_in_vain,
+    left_behind,
+    started,
+    wait_for,
+)
+
+from wallet_app.config import Settings
+from wallet_app.standalone import embedded, launcher, processes
+from wallet_app.standalone.embedded_cluster import is_running
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """Not pytest's: the start of another pytest closes that to PostgreSQL's user."""
+    with TemporaryDirectory() as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def service(folder: Path) -> Iterator[Run]:
+    """A run, with demo data, for the tests that let it live."""
+    with started(folder / "service", folder / "service.log") as run:
+        yield run
+
+
+@pytest.fixture
+def instance_dir(folder: Path) -> Iterator[Path]:
+    """For all the runs that come to an end; none of them leaves a process."""
+    yield folder / "instance"
+    assert left_behind(folder / "instance") == []
+
+
+@pytest.mark.slow
+def test_service_answers_with_its_documentation_and_demo_data(service: Run) -> None:
+    # Degraded until the first rollup has come to its end.
+    assert json.loads(service.get("/readyz"))["status"] in {"ok", "degraded"}
+    assert "swagger" in service.get("/docs").lower()
+    assert "redoc" in service.get("/redoc").lower()
+    assert json.loads(service.get("/api/v1/wallets"))["data"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_printed_curl_command_works_verbatim(service: Run) -> None:
+    command = service.output()[service.output().index("curl -X POST") :]
+    command = command[: command.index("\n\n")]
+    assert f"http://localhost:{service.port}/api/v1/wallets/123e4567-" in command
+    answer = subprocess.check_output(
+        f"curl --fail --silent {command.removeprefix('curl')}", shell=True
+    )
+    assert json.loads(answer)["amount"] == "1000.00"
+
+
+@pytest.mark.slow
+def test_second_run_is_refused_while_the_first_is_at_work(service: Run) -> None:
+    message = launch_in_vain(service.instance_dir, free_port())
+    assert f"Another `make run` is running here, pid {service.process.pid}" in message
+
+
+@pytest.mark.slow
+def test_taken_port_is_named_before_anything_starts(
+    service: Run, tmp_path: Path
+) -> None:
+    message = launch_in_vain(tmp_path, service.port)
+    assert f"Cannot listen on 127.0.0.1 port {service.port}" in message
+    assert "make run PORT=" in message
+    assert not (tmp_path / "pg").exists()
+
+
+@pytest.mark.slow
+def test_signals_leave_no_process_and_the_next_run_finds_the_money(
+    instance_dir: Path, tmp_path: Path
+) -> None:
+    with started(instance_dir, tmp_path / "log", "--no-demo") as run:
+        wallet = run.post("/api/v1/wallets", {"currency": "USD"})["uuid"]
+        deposit = {"operation_type": "DEPOSIT", "amount": 7}
+        run.post(f"/api/v1/wallets/{wallet}/operation", deposit)
+        # A browser's idle connection does not keep the web server from ending.
+        with socket.create_connection(("127.0.0.1", run.port)) as browser:
+            browser.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert browser.recv(12) == b"HTTP/1.1 200"
+            assert run.end(signal.SIGINT) == 0
+        assert left_behind(instance_dir) == []
+    with started(instance_dir, tmp_path / "log", "--no-demo") as run:
+        balance = json.loads(run.get(f"/api/v1/wallets/{wallet}/balance"))
+        assert balance["balance"] == "7.00"
+        assert run.end(signal.SIGTERM) == 0
+        assert left_behind(instance_dir) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the children")
+def test_killed_launcher_leaves_no_web_server_and_no_worker(
+    instance_dir: Path, tmp_path: Path
+) -> None:
+    with started(instance_dir, tmp_path / "log", "--no-demo") as run:
+        run.process.kill()
+        run.process.wait()
+
+        def only_postgresql() -> bool:
+            return all("postgres" in name for name in left_behind(instance_dir))
+
+        wait_for(only_postgresql, END_SECONDS, lambda: left_behind(instance_dir))
+    # The next user takes the database over, and ends it.
+    embedded.start(instance_dir / "pg").stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", ["gunicorn", "celery"])
+def test_dead_child_ends_everything(
+    instance_dir: Path, tmp_path: Path, program: str
+) -> None:
+    with started(instance_dir, tmp_path / "log", "--no-demo") as run:
+        os.kill(run.main_pid(program), signal.SIGKILL)
+        assert run.process.wait(END_SECONDS) == 1
+        assert "ended with signal SIGKILL" in run.output()
+
+
+@pytest.mark.slow
+def test_configured_database_is_used_and_left_running(
+    instance_dir: Path, tmp_path: Path, folder: Path
+) -> None:
+    with embedded.start(folder / "pg") as server:
+        with started(
+            instance_dir, tmp_path / "log", "--no-demo", database_url=server.url
+        ) as run:
+            assert "Starting PostgreSQL" not in run.output()
+            assert run.end(signal.SIGTERM) == 0
+        assert is_running(folder / "pg")
+
+
+def test_database_that_does_not_answer_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launcher, "DATABASE_TIMEOUT_SECONDS", 0)
+    url = f"postgresql+psycopg://me:secret@127.0.0.1:{free_port()}/wallet"
+    with (
+        pytest.raises(launcher.LaunchError, match="WALLET_DATABASE_URL") as caught,
+        launcher.database(Settings(database_url=url)),
+    ):
+        pass
+    assert "secret" not in str(caught.value)
+
+
+def test_database_url_that_makes_no_sense_is_named(tmp_path: Path) -> None:
+    message = launch_in_vain(tmp_path, free_port(), database_url="nonsense")
+    assert "WALLET_DATABASE_URL cannot be used" in message
+
+
+def test_unusable_instance_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(launcher.LaunchError, match="Set WALLET_INSTANCE_DIR"),
+        launcher.only_run(tmp_path / "file" / "instance"),
+    ):
+        pass
+
+
+def test_failing_step_is_named() -> None:
+    with pytest.raises(
+        launcher.LaunchError, match="The migration ended with exit code 3"
+    ):
+        launcher.run_to_end("The migration", [sys.executable, "-c", "exit(3)"])
+
+
+def test_service_that_never_gets_ready_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(launcher, "READY_TIMEOUT_SECONDS", 0.1)
+    with pytest.raises(launcher.LaunchError, match="was not ready after"):
+        launcher.wait_until_ready("127.0.0.1", free_port(), [])
+
+
+def test_stubborn_process_is_killed_with_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "STOP_TIMEOUT_SECONDS", 0.5)
+    pids = tmp_path / "pids"
+    stubborn = f"""
+        trap '' TERM
+        sleep 60 &
+        echo $$ $! > {pids}
+        wait
+    """
+    with processes.running({"The stubborn one": ["bash", "-c", stubborn]}):
+        wait_for(lambda: pids.exists() and pids.read_text(), 10, list)
+
+    def all_gone() -> bool:
+        return not any(psutil.pid_exists(int(pid)) for pid in pids.read_text().split())
+
+    wait_for(all_gone, 10, pids.read_text)

@@ -1,0 +1,1 @@
+"""Celery: its application, its workers, and the hints that they get."""

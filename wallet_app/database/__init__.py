@@ -1,0 +1,25 @@
+"""PostgreSQL: the engine, its connections, and the one place for transactions."""
+
+from wallet_app.database.engine import db, init_app, migrate
+from wallet_app.database.transactions import (
+    AnyRow,
+    ConnectionLostError,
+    ping,
+    pipeline,
+    reading,
+    shared_connection,
+    transaction,
+)
+
+__all__ = [
+    "AnyRow",
+    "ConnectionLostError",
+    "db",
+    "init_app",
+    "migrate",
+    "ping",
+    "pipeline",
+    "reading",
+    "shared_connection",
+    "transaction",
+]

@@ -1,1 +1,0 @@
-"""Statistics, kept up to date in the background and exact at every read."""

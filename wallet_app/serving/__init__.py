@@ -1,0 +1,1 @@
+"""How gunicorn serves: the worker that gunicorn.conf.py configures."""

@@ -1,0 +1,1 @@
+"""The whole service from one command, with an embedded PostgreSQL."""

@@ -1,0 +1,1 @@
+"""Statements: files of a wallet's history, written in the background."""

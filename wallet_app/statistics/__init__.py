@@ -1,0 +1,1 @@
+"""Statistics and summaries, and the rollups beneath them."""
