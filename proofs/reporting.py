@@ -28,7 +28,8 @@ from wallet_app import create_app
 from wallet_app.background import hints
 from wallet_app.config import Settings
 from wallet_app.database import reading
-from wallet_app.ledger.rules import Operation, OperationType
+from wallet_app.ledger.operation_types import OperationType
+from wallet_app.ledger.rules import Operation
 from wallet_app.statements import lifecycle
 from wallet_app.statistics import rebuild, rollup, service_statistics, wallet_statistics
 

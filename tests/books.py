@@ -44,15 +44,16 @@ STEPS_THAT_DO_NOT_CHAIN = """
        OR created_at < previous_at
 """
 TRANSFERS_WITHOUT_TWO_MATCHING_ENTRIES = """
-    SELECT transfer_id FROM transactions WHERE transfer_id IS NOT NULL
+    SELECT transfer_id FROM transactions JOIN wallets ON wallets.id = wallet_id
+    WHERE transfer_id IS NOT NULL
     GROUP BY transfer_id
     HAVING count(*) <> 2
         OR count(DISTINCT amount) <> 1
         OR string_agg(operation_type, ',' ORDER BY operation_type)
            <> 'TRANSFER_IN,TRANSFER_OUT'
         OR min(wallet_id) = max(wallet_id)
-        OR min(wallet_id) <> min(counterparty_id)
-        OR max(wallet_id) <> max(counterparty_id)
+        OR min(uuid::text) <> min(counterparty_uuid::text)
+        OR max(uuid::text) <> max(counterparty_uuid::text)
         OR sum(balance_after - balance_before) <> 0
         OR count(reference_id) <> 1
         OR bool_or(reference_id <> transfer_id)

@@ -10,7 +10,8 @@ from typing import Any
 
 from flask import Flask
 
-from wallet_app.ledger.rules import Operation, OperationType
+from wallet_app.ledger.operation_types import OperationType
+from wallet_app.ledger.rules import Operation
 
 
 def operation(kind: str, wallet: uuid.UUID, amount: Any, **fields: Any) -> Operation:

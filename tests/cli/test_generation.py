@@ -8,7 +8,8 @@ import pytest
 from wallet_app.cli import generation
 from wallet_app.cli.generation import Economy
 from wallet_app.ledger import rules
-from wallet_app.ledger.rules import Operation, OperationType, Refusal, WalletState
+from wallet_app.ledger.operation_types import OperationType
+from wallet_app.ledger.rules import Operation, Refusal, WalletState
 from wallet_app.ledger.wallets import ImportedWallet
 
 NOW = datetime(2026, 5, 17, 13, 45, tzinfo=UTC)

@@ -2,11 +2,14 @@
 
 import uuid
 
+import ops
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from wallet_app.database import db, reading
+from wallet_app.ledger import posting
+from wallet_app.ledger.operation_types import EntryType
 
 GOOD_STEP = {
     "wallet_id": None,
@@ -80,7 +83,10 @@ def test_a_right_step_is_taken(wallet_id):
         ("ck_transactions_seq_positive", {"seq": 0}),
         ("uq_transactions_wallet_id_seq", {"seq": 1}),
         ("fk_transactions_wallet_id", {"wallet_id": 0}),
-        ("fk_transactions_counterparty_id", {"counterparty_id": 0}),
+        (
+            "ck_transactions_counterparty_of_a_transfer",
+            {"counterparty_uuid": uuid.uuid4()},
+        ),
     ],
 )
 def test_a_wrong_step_is_refused_by_its_guard(wallet_id, guard, changes):
@@ -148,23 +154,23 @@ def test_a_wallet_with_a_history_cannot_be_deleted(wallet_id):
         write("DELETE FROM wallets")
 
 
-def test_a_wallet_that_once_received_money_cannot_be_deleted(wallet_id, new_wallet):
-    other = new_wallet()
-    with db.engine.connect() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO transactions (wallet_id, seq, operation_type, amount,"
-                " balance_before, balance_after, counterparty_id, created_at)"
-                " SELECT :wallet_id, 2, 'TRANSFER_OUT', 1, 10, 9, id, now()"
-                " FROM wallets WHERE uuid = :other"
-            ),
-            {"wallet_id": wallet_id, "other": other},
-        )
-        with pytest.raises(IntegrityError, match='"fk_transactions_counterparty_id"'):
-            connection.execute(
-                text("DELETE FROM wallets WHERE uuid = :other"), {"other": other}
-            )
-        connection.rollback()
+def test_a_wallet_that_once_received_money_cannot_be_deleted(new_wallet):
+    source, target = new_wallet(10), new_wallet()
+    posting.post([posting.Unit([ops.transfer(source, target, 10)])])
+    with pytest.raises(IntegrityError, match='"fk_transactions_wallet_id"'):
+        write("DELETE FROM wallets WHERE uuid = :target", target=target)
+
+
+@pytest.mark.parametrize("entry_type", EntryType)
+def test_the_guards_know_every_entry_type(wallet_id, entry_type):
+    """A new one takes a migration: the tables' guards are written out there."""
+    transfer = {"transfer_id": uuid.uuid4(), "counterparty_uuid": uuid.uuid4()}
+    insert_step(
+        wallet_id=wallet_id,
+        operation_type=entry_type,
+        balance_after=10 + 5 * entry_type.sign,
+        **(transfer if "TRANSFER" in entry_type else {}),
+    )
 
 
 def test_a_new_wallet_is_active_and_empty(context):

@@ -379,8 +379,8 @@ def test_number_of_statements_does_not_grow_with_the_batch(new_wallet):
             outcomes = post(*operations)
         counts.append(len(sent))
     assert codes(outcomes) == ["replayed"] * 500
-    # Lock, look up, update, insert; then, for replays: lock, look up, read.
-    assert counts == [4, 4, 3, 3]
+    # Two limits, lock, look up, update, insert; for replays, two, lock, look up, read.
+    assert counts == [6, 6, 5, 5]
 
 
 def test_all_units_are_posted_in_one_transaction(new_wallet):

@@ -9,7 +9,8 @@ import pytest
 from ops import deposit, transfer, withdraw
 
 from wallet_app.ledger import rules
-from wallet_app.ledger.rules import EntryType, Refusal, WalletState
+from wallet_app.ledger.operation_types import EntryType
+from wallet_app.ledger.rules import Refusal, WalletState
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

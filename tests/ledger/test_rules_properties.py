@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from ops import operation
 
 from wallet_app.ledger import money, rules
-from wallet_app.ledger.rules import INCOMING, Refusal, WalletState
+from wallet_app.ledger.operation_types import INCOMING
+from wallet_app.ledger.rules import Refusal, WalletState
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CURRENCIES = ("JPY", "USD", "KWD", "CLF")

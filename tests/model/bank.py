@@ -13,7 +13,13 @@ from typing import Any
 
 DIGITS = {"JPY": 0, "USD": 2, "KWD": 3}
 LIMIT = 10**18
-INCOMING = ("DEPOSIT", "TRANSFER_IN")
+# What each kind of operation does to the wallets that it names.
+LEGS = {
+    "DEPOSIT": [("DEPOSIT", 1)],
+    "WITHDRAW": [("WITHDRAW", -1)],
+    "TRANSFER": [("TRANSFER_OUT", -1), ("TRANSFER_IN", 1)],
+}
+SIGNS = dict(leg for legs in LEGS.values() for leg in legs)
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Entry:
     before: int
     after: int
     description: str | None
-    counterparty: str | None
+    counterparty: str | None = None
     created_at: str | None = None
     id: int | None = None
     reference: str | None = None
@@ -74,7 +80,7 @@ class Entry:
 
     @property
     def moved(self) -> int:
-        return self.amount if self.kind in INCOMING else -self.amount
+        return self.amount * SIGNS[self.kind]
 
 
 @dataclass
@@ -190,7 +196,7 @@ class Bank:
         target = self.wallets.get(operation.target or operation.wallet)
         if source is None or target is None:
             return Refusal(404, "wallet_not_found")
-        if operation.kind == "TRANSFER":
+        if operation.target is not None:
             if source is target:
                 return Refusal(422, "same_wallet")
             if source.currency != target.currency:
@@ -198,25 +204,31 @@ class Bank:
         if operation.expected_version not in (None, source.version):
             facts = {"version": source.version}
             return Refusal(412, "precondition_failed", facts)
-        refusal = refuse_move(source, operation)
-        if operation.kind != "DEPOSIT":
-            refusal = refusal or refuse_loss(source, operation)
-        if operation.kind != "WITHDRAW":
-            refusal = refusal or refuse_gain(target, operation)
-        return refusal
+        legs = zip(self.named(operation), LEGS[operation.kind], strict=True)
+        for wallet, (_, sign) in legs:
+            refuse_balance = refuse_gain if sign > 0 else refuse_loss
+            refusal = refuse_move(wallet, operation) or refuse_balance(
+                wallet, operation
+            )
+            if refusal is not None:
+                return refusal
+        return None
 
     def write(self, operation: Operation) -> tuple[Entry, ...]:
         """The entries of an operation that nothing speaks against."""
-        source = self.wallets[operation.wallet]
-        if operation.kind == "TRANSFER":
-            target = self.wallets[operation.target]
-            return (
-                append(source, "TRANSFER_OUT", operation, target.uuid),
-                append(target, "TRANSFER_IN", operation, source.uuid),
-            )
-        entry = append(source, operation.kind, operation, None)
-        self.brought_in[source.currency] += entry.moved
-        return (entry,)
+        legs = zip(self.named(operation), LEGS[operation.kind], strict=True)
+        entries = tuple(append(wallet, name, operation) for wallet, (name, _) in legs)
+        if len(entries) == 2:
+            entries[0].counterparty = operation.target
+            entries[1].counterparty = operation.wallet
+        else:
+            self.brought_in[entries[0].wallet.currency] += entries[0].moved
+        return entries
+
+    def named(self, operation: Operation) -> list[Wallet]:
+        """The wallets that an operation names, in its order."""
+        names = [operation.wallet, operation.target]
+        return [self.wallets[name] for name in names if name is not None]
 
 
 def refuse_move(wallet: Wallet, operation: Operation) -> Refusal | None:
@@ -241,20 +253,16 @@ def refuse_loss(source: Wallet, operation: Operation) -> Refusal | None:
 
 def refuse_gain(target: Wallet, operation: Operation) -> Refusal | None:
     limit = LIMIT * 10 ** DIGITS[target.currency]
-    if target.status == "active":
-        if target.balance + minor_units(operation, target) < limit:
-            return None
-        return Refusal(409, "balance_limit_exceeded")
-    return Refusal(409, "wallet_not_active")
+    if target.balance + minor_units(operation, target) < limit:
+        return None
+    return Refusal(409, "balance_limit_exceeded")
 
 
 def minor_units(operation: Operation, wallet: Wallet) -> int:
     return int(Fraction(operation.amount) * 10 ** DIGITS[wallet.currency])
 
 
-def append(
-    wallet: Wallet, kind: str, operation: Operation, counterparty: str | None
-) -> Entry:
+def append(wallet: Wallet, kind: str, operation: Operation) -> Entry:
     amount = minor_units(operation, wallet)
     before = wallet.balance
     dated = operation.occurred_at
@@ -264,9 +272,8 @@ def append(
         kind=kind,
         amount=amount,
         before=before,
-        after=before + amount if kind in INCOMING else before - amount,
+        after=before + amount * SIGNS[kind],
         description=operation.description,
-        counterparty=counterparty,
         # Along a history time never goes back.
         created_at=None if dated is None else max(dated, wallet.updated_at),
     )

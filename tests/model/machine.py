@@ -17,11 +17,12 @@ from sqlalchemy import text
 
 from tests import books
 from tests.model import drafts, reports
-from tests.model.bank import DIGITS, Operation, Wallet
+from tests.model.bank import DIGITS, LEGS, Operation, Wallet
 from tests.model.drafts import NOBODY, NOBODYS_UUID, Draft
 from tests.model.teller import Request, Teller, expect
 from wallet_app.database import transaction
 from wallet_app.ledger import rules, wallets
+from wallet_app.ledger.operation_types import OperationType
 
 MAX_WALLETS = 8
 SET_STATUS = text("UPDATE wallets SET status = :status WHERE uuid = :uuid")
@@ -143,17 +144,10 @@ class MoneyMachine(RuleBasedStateMachine):
         self.sent.append(request)
         self.teller.send(request)
 
-    @step(draft=drafts.alone("DEPOSIT"))
-    def deposit(self, draft: Draft) -> None:
-        self.send(self.single(draft))
-
-    @step(draft=drafts.alone("WITHDRAW"))
-    def withdraw(self, draft: Draft) -> None:
-        self.send(self.single(draft))
-
-    @step(draft=drafts.alone("TRANSFER"))
-    def transfer(self, draft: Draft) -> None:
-        self.send(self.single(draft))
+    @step(alone=drafts.alone)
+    def move(self, alone: list[Draft]) -> None:
+        for draft in alone:
+            self.send(self.single(draft))
 
     @step(members=drafts.members, **BATCH)
     def batch(self, members: list[Draft], key_in: str, earlier: int | None) -> None:
@@ -203,7 +197,7 @@ class MoneyMachine(RuleBasedStateMachine):
         with self.in_app():
             found = self.app.extensions["ledger"].submit(
                 rules.Operation(
-                    operation_type=rules.OperationType[operation.kind],
+                    operation_type=OperationType[operation.kind],
                     wallet_uuid=UUID(operation.wallet),
                     target_uuid=operation.target and UUID(operation.target),
                     amount=Decimal(operation.amount),
@@ -240,7 +234,7 @@ class MoneyMachine(RuleBasedStateMachine):
         body = {"amount": operation.amount, "description": operation.description}
         if draft.key_in in ("body", "both"):
             body["reference_id"] = reference
-        if draft.kind == "TRANSFER":
+        if operation.target is not None:
             names = {"from_wallet": operation.wallet, "to_wallet": operation.target}
             return Request("/transfers", body | names, (operation,), headers)
         body["operation_type"] = draft.kind
@@ -270,11 +264,11 @@ class MoneyMachine(RuleBasedStateMachine):
         return operation, member_body(operation)
 
     def operation_of(self, draft: Draft, key: Any) -> Operation:
-        is_transfer = draft.kind == "TRANSFER"
+        has_target = len(LEGS[draft.kind]) == 2
         return Operation(
             kind=draft.kind,
             wallet=self.uuid_at(draft.wallet),
-            target=self.uuid_at(draft.target) if is_transfer else None,
+            target=self.uuid_at(draft.target) if has_target else None,
             amount=draft.amount,
             description=draft.description,
             key=key,
@@ -283,7 +277,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
 def member_body(operation: Operation) -> dict[str, Any]:
     """An operation as a member of a batch."""
-    if operation.kind == "TRANSFER":
+    if operation.target is not None:
         names = {"from_wallet": operation.wallet, "to_wallet": operation.target}
     else:
         names = {"wallet": operation.wallet}

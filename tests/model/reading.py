@@ -97,7 +97,9 @@ class WalletMachine(MoneyMachine):
 
     @step(limit=PAGE_SIZES)
     def list_wallets(self, limit: int) -> None:
-        newest_first = [one.shown() for one in self.bank().wallets.values()][::-1]
+        wallets = self.bank().wallets.values()
+        newest = sorted(wallets, key=lambda one: (one.created_at, one.uuid))[::-1]
+        newest_first = [one.shown() for one in newest]
         expect(self.pages("/wallets", limit), newest_first)
 
     @step(

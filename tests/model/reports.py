@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.model.bank import INCOMING, Bank, Entry, Wallet
+from tests.model.bank import SIGNS, Bank, Entry, Wallet
 
 
 def by_type(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
@@ -54,7 +54,7 @@ def statistics(wallet: Wallet) -> dict[str, Any]:
                 "average": text(round(Fraction(total(some), len(some)))),
                 "smallest": text(min(entry.amount for entry in some)),
                 "largest": text(max(entry.amount for entry in some)),
-                "net_flow": text(total(some) if kind in INCOMING else -total(some)),
+                "net_flow": text(total(some) * SIGNS[kind]),
                 "first_at": some[0].created_at,
                 "last_at": some[-1].created_at,
             }
@@ -140,8 +140,8 @@ def summary(
 ) -> dict[str, Any]:
     before = [one for one in wallet.history if day_of(one, zone) < days[0]]
     inside = [one for one in wallet.history if days[0] <= day_of(one, zone) <= days[-1]]
-    came = [one for one in inside if one.kind in INCOMING]
-    went = [one for one in inside if one.kind not in INCOMING]
+    came = [one for one in inside if SIGNS[one.kind] > 0]
+    went = [one for one in inside if SIGNS[one.kind] < 0]
     opening = sum(one.moved for one in before)
     balances = [opening, *(one.after for one in inside)]
     return {

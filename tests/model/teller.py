@@ -74,13 +74,13 @@ class Teller:
         replayed = answer.headers.get("Idempotent-Replayed") == "true"
         expect(replayed, outcome.replayed)
         body = answer.get_json()
-        if operation.kind == "TRANSFER":
+        if operation.target is not None:
             legs = [body["outgoing"], body["incoming"]]
         else:
             legs = [body]
         self.learn(operation.key, legs[0]["reference_id"])
         self.compare(outcome, legs)
-        if operation.kind == "TRANSFER":
+        if operation.target is not None:
             names = ("reference_id", "amount", "currency")
             expect([body[name] for name in names], [legs[0][name] for name in names])
 

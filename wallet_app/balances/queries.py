@@ -11,6 +11,7 @@ from sqlalchemy import (
     Connection,
     func,
     select,
+    tuple_,
 )
 
 from wallet_app.database import AnyRow
@@ -30,12 +31,13 @@ def read_wallets(connection: Connection, uuids: Collection[UUID]) -> dict[UUID, 
 
 
 def list_wallets(
-    connection: Connection, *, limit: int, before_id: int | None
+    connection: Connection, *, limit: int, before: tuple[datetime, UUID] | None
 ) -> Sequence[AnyRow]:
-    """Up to `limit` wallets, newest first, older than `before_id`."""
-    statement = SELECT_WALLETS.order_by(WALLETS.id.desc()).limit(limit)
-    if before_id is not None:
-        statement = statement.where(WALLETS.id < before_id)
+    """Up to `limit` wallets, newest first, from before a created_at and uuid."""
+    place = WALLETS.created_at, WALLETS.uuid
+    statement = SELECT_WALLETS.order_by(*(one.desc() for one in place)).limit(limit)
+    if before is not None:
+        statement = statement.where(tuple_(*place) < before)
     return connection.execute(statement).all()
 
 

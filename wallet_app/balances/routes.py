@@ -1,5 +1,6 @@
 """Wallets over HTTP: create, list, read, and their histories."""
 
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -16,7 +17,7 @@ from wallet_app.balances.schemas import (
     WalletDetails,
     WalletPage,
 )
-from wallet_app.database import reading
+from wallet_app.database import AnyRow, reading
 from wallet_app.errors import (
     InvalidRequest,
     Unavailable,
@@ -24,7 +25,8 @@ from wallet_app.errors import (
     WalletNotFound,
 )
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
-from wallet_app.http.pages import PageQuery, decode_position, page_of
+from wallet_app.http.fields import Moment, Uuid, moment_text
+from wallet_app.http.pages import PageQuery, decode_position, page_of, read_seq
 from wallet_app.ledger import wallets
 
 blp = WalletBlueprint(
@@ -84,11 +86,21 @@ def create_wallet(body: dict[str, Any]) -> Any:
 @blp.response(200, WalletPage)
 def list_wallets(query: dict[str, Any]) -> Any:
     """List wallets, newest first"""
-    before_id = decode_position(query["cursor"], "wallets")
+    before = decode_position(query["cursor"], "wallets", read_place)
     limit = query["limit"]
     with reading() as connection:
-        rows = queries.list_wallets(connection, limit=limit + 1, before_id=before_id)
-    return page_of(rows, limit, lambda row: ("wallets", row.id))
+        rows = queries.list_wallets(connection, limit=limit + 1, before=before)
+    return page_of(rows, limit, lambda row: ("wallets", place_of(row)))
+
+
+def place_of(wallet: AnyRow) -> list[str]:
+    """A wallet's place in the list, for a cursor."""
+    return [moment_text(wallet.created_at), str(wallet.uuid)]
+
+
+def read_place(position: Any) -> tuple[datetime, UUID]:
+    created_at, uuid = position
+    return Moment().deserialize(created_at), Uuid().deserialize(uuid)
 
 
 @blp.route("/<uuid:uuid>")
@@ -143,7 +155,7 @@ def list_transactions(query: dict[str, Any], uuid: UUID) -> Any:
     Filters combine. A page's `next_cursor` goes with the same filters and order.
     """
     limit, order = query.pop("limit"), query.pop("order")
-    after_seq = decode_position(query.pop("cursor"), order)
+    after_seq = decode_position(query.pop("cursor"), order, read_seq)
     with reading() as connection:
         wallet = wallets.find(connection, uuid)
         entries = queries.list_entries(

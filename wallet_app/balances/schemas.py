@@ -10,7 +10,7 @@ from wallet_app.http.lean import LeanSchema, Members
 from wallet_app.http.pages import PageQuery
 from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
 from wallet_app.ledger import money
-from wallet_app.ledger.rules import EntryType
+from wallet_app.ledger.operation_types import EntryType
 
 
 def check_currency(code: str) -> None:

@@ -9,11 +9,11 @@ from wallet_app.cli.seed import seed_command
 from wallet_app.cli.smoke import smoke_command
 from wallet_app.cli.wallets import (
     create_command,
-    deposit_command,
     history_command,
+    move_command,
     show_command,
-    withdraw_command,
 )
+from wallet_app.ledger.operation_types import OF_ONE_WALLET
 
 wallet = WalletGroup(
     "wallet",
@@ -22,8 +22,7 @@ wallet = WalletGroup(
         create_command,
         show_command,
         history_command,
-        deposit_command,
-        withdraw_command,
+        *map(move_command, OF_ONE_WALLET),
         demo_command,
         seed_command,
         rollup_command,

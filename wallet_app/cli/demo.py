@@ -16,8 +16,9 @@ from wallet_app.cli import generation, output
 from wallet_app.database import reading
 from wallet_app.http.schemas import DEMO_UUID
 from wallet_app.ledger import money, posting, wallets
+from wallet_app.ledger.operation_types import OperationType
 from wallet_app.ledger.posting import Receipt, Unit
-from wallet_app.ledger.rules import Operation, OperationType
+from wallet_app.ledger.rules import Operation
 from wallet_app.ledger.wallets import ImportedWallet
 
 DEMO_WALLET = UUID(DEMO_UUID)

@@ -16,7 +16,8 @@ from wallet_app.cli.habits import (
     Habit,
 )
 from wallet_app.ledger import money
-from wallet_app.ledger.rules import Operation, OperationType
+from wallet_app.ledger.operation_types import OperationType
+from wallet_app.ledger.rules import Operation
 from wallet_app.ledger.wallets import ImportedWallet
 
 A_DAY = timedelta(days=1)

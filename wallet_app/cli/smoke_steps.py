@@ -15,6 +15,7 @@ from wallet_app.cli.smoke_checks import (
     refuses,
     same,
 )
+from wallet_app.ledger.operation_types import EntryType
 
 Step = Callable[[Walk], None]
 STEPS: list[tuple[str, Step]] = []
@@ -224,8 +225,7 @@ def history(walk: Walk) -> None:
     balance = Decimal(0)
     for entry in reversed(walk.history):
         same("balance", expected=balance, got=Decimal(entry["balance_before"]))
-        incoming = entry["operation_type"] in ("DEPOSIT", "TRANSFER_IN")
-        balance += Decimal(entry["amount"]) * (1 if incoming else -1)
+        balance += Decimal(entry["amount"]) * EntryType[entry["operation_type"]].sign
         same("balance", expected=balance, got=Decimal(entry["balance_after"]))
 
 

@@ -1,8 +1,9 @@
-"""`flask wallet create | show | history | deposit | withdraw`."""
+"""`flask wallet create | show | history`, and a command for each operation type."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -21,16 +22,11 @@ from wallet_app.cli.parameters import FieldType, json_option
 from wallet_app.database import reading
 from wallet_app.errors import InvalidRequest
 from wallet_app.http.fields import Amount, Moment, Uuid
-from wallet_app.http.pages import decode_position, page_of
+from wallet_app.http.pages import decode_position, page_of, read_seq
 from wallet_app.http.schemas import TransactionDetails
 from wallet_app.ledger import money, wallets
-from wallet_app.ledger.rules import (
-    INCOMING,
-    Entry,
-    EntryType,
-    Operation,
-    OperationType,
-)
+from wallet_app.ledger.operation_types import EntryType, OperationType
+from wallet_app.ledger.rules import Entry, Operation
 from wallet_app.operations.requests import ledger, receipt_of
 from wallet_app.operations.schemas import MoneyMove
 
@@ -122,7 +118,7 @@ def history_command(
 ) -> None:
     """Show a wallet's transactions."""
     try:
-        after_seq = decode_position(cursor, order)
+        after_seq = decode_position(cursor, order, read_seq)
     except InvalidRequest:
         message = f"Give the cursor that a page with --order {order} ended with."
         raise click.BadParameter(message, param_hint="--cursor") from None
@@ -158,7 +154,7 @@ def show_page(page: dict[str, Any]) -> None:
 
 
 def row_of(entry: Entry) -> tuple[str, ...]:
-    sign = "+" if entry.entry_type in INCOMING else "-"
+    sign = "+" if entry.entry_type.sign > 0 else "-"
     return (
         str(entry.seq),
         in_utc(entry.created_at),
@@ -188,18 +184,12 @@ def moves_money(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-@click.command("deposit")
-@moves_money
-def deposit_command(**options: Any) -> None:
-    """Put money into a wallet."""
-    move(OperationType.DEPOSIT, **options)
-
-
-@click.command("withdraw")
-@moves_money
-def withdraw_command(**options: Any) -> None:
-    """Take money out of a wallet."""
-    move(OperationType.WITHDRAW, **options)
+def move_command(operation_type: OperationType) -> click.Command:
+    """`deposit`, `withdraw` and their like: one command a type."""
+    name = operation_type.lower()
+    return click.command(name, help=operation_type.purpose)(
+        moves_money(partial(move, operation_type))
+    )
 
 
 def move(

@@ -110,17 +110,24 @@ def make_patient(engine: Engine) -> None:
         return connect(*arguments, **options)
 
 
+def needs_limits(engine: Engine | Connection) -> bool:
+    """Whether each transaction needs its limits: the session cannot carry them."""
+    return bool(engine.get_execution_options()["limits_every_transaction"])
+
+
 def set_limits_in_transactions(engine: Engine) -> None:
     """Begin each transaction with its limits, where the session cannot carry them."""
 
     @event.listens_for(engine, "begin")
     def set_limits(connection: Connection) -> None:
-        limits = connection.get_execution_options().get("limits")
-        if limits:
-            connection.exec_driver_sql(limits.decode())
+        if needs_limits(connection):
+            for limit in limits_sql(connection.get_execution_options()["limits"]):
+                connection.exec_driver_sql(limit.decode())
 
 
-def limits_sql(limits: dict[str, int]) -> bytes:
-    """Timeouts, in milliseconds, for the rest of a transaction, in one statement."""
-    calls = [f"set_config('{name}', '{ms:d}', true)" for name, ms in limits.items()]
-    return f"SELECT {', '.join(calls)}".encode()
+def limits_sql(limits: dict[str, int]) -> list[bytes]:
+    """Timeouts, in milliseconds, for the rest of a transaction.
+
+    SET LOCAL, which sharded engines pass on to their nodes; set_config() they do not.
+    """
+    return [f"SET LOCAL {name} = {ms:d}".encode() for name, ms in limits.items()]

@@ -76,12 +76,16 @@ def engine_options(settings: Settings, database_url: str) -> dict[str, Any]:
         "idle_in_transaction_session_timeout": settings.deadline_ms,
     }
     connect_args: dict[str, Any] = {"application_name": "wallet"}
-    execution_options = {}
+    limits = timeouts
     if settings.transaction_pooling:
         # Each transaction may meet another session: nothing is left in one.
         connect_args["prepare_threshold"] = None
-        execution_options["limits"] = connections.limits_sql(timeouts)
     else:
+        # A session's limits do not reach every node of a sharded engine: what money
+        # waits for is limited in the transaction as well.
+        limits = {
+            name: timeouts[name] for name in ("lock_timeout", "statement_timeout")
+        }
         options = " ".join(f"-c {name}={value}" for name, value in timeouts.items())
         own = make_url(database_url).query.get("options")
         connect_args["options"] = f"{own} {options}" if own else options
@@ -90,7 +94,10 @@ def engine_options(settings: Settings, database_url: str) -> dict[str, Any]:
         "max_overflow": 0,
         "pool_timeout": POOL_TIMEOUT_S,
         "connect_args": connect_args,
-        "execution_options": execution_options,
+        "execution_options": {
+            "limits": limits,
+            "limits_every_transaction": settings.transaction_pooling,
+        },
     }
 
 

@@ -12,6 +12,7 @@ from flask import current_app
 from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from wallet_app.database import connections
 from wallet_app.database.engine import POOL_TIMEOUT_S, db
 
 AnyRow = Row[*tuple[Any, ...]]
@@ -51,7 +52,7 @@ class ConnectionLostError(Exception):
 
 
 @contextmanager
-def pipeline() -> Iterator[psycopg.Connection]:
+def pipeline(*, lock_timeout_ms: int | None = None) -> Iterator[psycopg.Connection]:
     """One transaction on psycopg's own connection, in pipeline mode.
 
     A statement is sent without waiting for the one before it; reading a result sends
@@ -60,11 +61,13 @@ def pipeline() -> Iterator[psycopg.Connection]:
     """
     with db.engine.connect() as pooled:
         connection: psycopg.Connection = pooled.connection.driver_connection  # type: ignore[assignment]
-        limits = pooled.get_execution_options().get("limits")
+        limits: dict[str, int] = pooled.get_execution_options()["limits"]
+        if lock_timeout_ms is not None:
+            limits = limits | {"lock_timeout": lock_timeout_ms}
         try:
             with connection.pipeline():
-                if limits:
-                    connection.execute(limits)
+                for limit in connections.limits_sql(limits):
+                    connection.execute(limit)
                 yield connection
                 connection.commit()
         except psycopg.Error as error:
@@ -104,8 +107,8 @@ def reading() -> Iterator[Connection]:
 @lru_cache(maxsize=16)
 def reader(engine: Engine) -> Engine:
     """The same engine and pool for reads; made once, for making it is slow."""
-    pooled = "limits" in engine.get_execution_options()
-    level = "READ COMMITTED" if pooled else "AUTOCOMMIT"
+    limited = connections.needs_limits(engine)
+    level = "READ COMMITTED" if limited else "AUTOCOMMIT"
     return engine.execution_options(isolation_level=level)
 
 

@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import marshmallow as ma
 
@@ -13,7 +13,8 @@ from wallet_app.http.fields import WholeNumber
 from wallet_app.http.lean import LeanSchema
 
 MAX_PAGE = 100
-MAX_POSITION = 2**63
+MAX_SEQ = 2**63
+Position = TypeVar("Position")
 
 
 class PageQuery(LeanSchema):
@@ -34,11 +35,11 @@ class PageQuery(LeanSchema):
 
 
 def page_of(
-    rows: Sequence[Any], limit: int, position_of: Callable[[Any], tuple[str, int]]
+    rows: Sequence[Any], limit: int, position_of: Callable[[Any], tuple[str, Any]]
 ) -> dict[str, Any]:
     """A page from up to limit + 1 rows: the one too many tells that there are more.
 
-    `position_of` gives the list's name and the row's place in it.
+    `position_of` gives the list's name and the row's place in it, as plain JSON.
     """
     has_more = len(rows) > limit
     data = list(rows[:limit])
@@ -46,25 +47,37 @@ def page_of(
     return {"data": data, "has_more": has_more, "next_cursor": next_cursor}
 
 
-def encode_cursor(list_name: str, position: int) -> str:
+def encode_cursor(list_name: str, position: Any) -> str:
     text = json.dumps([list_name, position])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode_position(cursor: str | None, list_name: str) -> int | None:
-    """The place in the list that a cursor names; raises InvalidRequest for others."""
+def read_seq(position: Any) -> int:
+    """A place in a history; raises ValueError for what is none."""
+    if type(position) is not int or not 0 <= position < MAX_SEQ:
+        raise ValueError("not a seq")
+    return position
+
+
+def decode_position(
+    cursor: str | None, list_name: str, read: Callable[[Any], Position]
+) -> Position | None:
+    """The place in the list that a cursor names; raises InvalidRequest for others.
+
+    `read` gets it as the list's `page_of` has put it in, or whatever else a caller
+    has made up, for which it raises ValueError or TypeError.
+    """
     if cursor is None:
         return None
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         decoded = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (ValueError, binascii.Error, RecursionError):
-        raise invalid_cursor() from None
-    match decoded:
-        case [str(name), int(position)] if name == list_name:
-            if not isinstance(position, bool) and 0 <= position < MAX_POSITION:
-                return position
-    raise invalid_cursor()
+        name, position = decoded
+        if name == list_name:
+            return read(position)
+    except (ValueError, TypeError, binascii.Error, RecursionError):
+        pass
+    raise invalid_cursor() from None
 
 
 def invalid_cursor() -> InvalidRequest:

@@ -5,7 +5,7 @@ from marshmallow.validate import OneOf
 
 from wallet_app.http.fields import Amount, Moment, Uuid
 from wallet_app.http.lean import LeanSchema
-from wallet_app.ledger.rules import EntryType
+from wallet_app.ledger.operation_types import EntryType
 
 DEMO_UUID = "123e4567-e89b-12d3-a456-426614174000"
 

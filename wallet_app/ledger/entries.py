@@ -5,10 +5,9 @@ from typing import Any
 from sqlalchemy import func, or_, select
 
 from wallet_app.ledger.models import Transaction, Wallet
-from wallet_app.ledger.rules import Entry, EntryType
+from wallet_app.ledger.operation_types import EntryType
+from wallet_app.ledger.rules import Entry
 from wallet_app.ledger.sql import REFERENCES, TRANSACTIONS, WALLETS, driver_sql
-
-COUNTERPARTY = Wallet.__table__.alias("counterparty")
 
 SELECT_ENTRIES = (
     select(
@@ -25,13 +24,10 @@ SELECT_ENTRIES = (
         # A transfer's incoming entry has no reference of its own: it must be unique.
         func.coalesce(TRANSACTIONS.reference_id, TRANSACTIONS.transfer_id),
         TRANSACTIONS.created_at,
-        TRANSACTIONS.counterparty_id,
-        COUNTERPARTY.c.uuid,
+        TRANSACTIONS.counterparty_uuid,
     )
-    .join_from(
-        Transaction.__table__, Wallet.__table__, WALLETS.id == TRANSACTIONS.wallet_id
-    )
-    .outerjoin(COUNTERPARTY, COUNTERPARTY.c.id == TRANSACTIONS.counterparty_id)
+).join_from(
+    Transaction.__table__, Wallet.__table__, WALLETS.id == TRANSACTIONS.wallet_id
 )
 ENTRIES_BY_REFERENCE = SELECT_ENTRIES.where(
     or_(
@@ -46,5 +42,5 @@ ENTRIES_BY_REFERENCE_SQL = driver_sql(ENTRIES_BY_REFERENCE)
 def read_entry(row: Any) -> Entry:
     """An Entry from a row of SELECT_ENTRIES."""
     entry = Entry(*row)
-    entry.entry_type = EntryType(entry.entry_type)
+    entry.entry_type = EntryType[entry.entry_type]
     return entry

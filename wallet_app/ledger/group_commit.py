@@ -131,7 +131,7 @@ class GroupCommit:
             post_and_settle(batch)
         except LockedError:
             open_tickets = unsettled(batch)
-            locked = locked_wallets([ticket.request for ticket in open_tickets])
+            locked = locked_wallets(open_tickets)
             rest = [ticket for ticket in open_tickets if not self.move(ticket, locked)]
             serve_patiently(rest, self.bounds.grace_ms, self.move_to_own_lane)
 
@@ -215,7 +215,7 @@ class SlowLane(Gathering[Unit]):
         except LockedError:
             waiting = unsettled(tickets)
             # This wallet is free: it is another one that they wait for.
-            others = locked_wallets([ticket.request for ticket in waiting])
+            others = locked_wallets(waiting)
             others.discard(self.wallet)
             return [one for one in waiting if not self.group.move(one, others)]
         self.empty_into_fast_lane()

@@ -1,5 +1,6 @@
 """The two tables in which money lives."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -22,6 +23,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from wallet_app.database import db
 from wallet_app.ledger.money import LIMIT
+from wallet_app.ledger.operation_types import INCOMING, OUTGOING, EntryType
+
+
+def one_of(entry_types: Iterable[EntryType]) -> str:
+    """The SQL that tells whether a transaction is of one of these types."""
+    names = ", ".join(f"'{one}'" for one in entry_types)
+    return f"operation_type IN ({names})"
 
 
 class Wallet(db.Model):  # type: ignore[name-defined,misc]
@@ -30,6 +38,8 @@ class Wallet(db.Model):  # type: ignore[name-defined,misc]
     __tablename__ = "wallets"
     __table_args__ = (
         UniqueConstraint("uuid"),
+        # What lists are ordered by: ids are not in order on every engine.
+        Index(None, "created_at", "uuid"),
         CheckConstraint("balance >= 0", name="balance_not_negative"),
         CheckConstraint(f"balance < {LIMIT}", name="balance_below_limit"),
         CheckConstraint("version >= 0", name="version_not_negative"),
@@ -68,14 +78,14 @@ class Transaction(db.Model):  # type: ignore[name-defined,misc]
         CheckConstraint("balance_after >= 0", name="balance_not_negative"),
         CheckConstraint("seq > 0", name="seq_positive"),
         CheckConstraint(
-            "balance_after - balance_before = CASE"
-            " WHEN operation_type IN ('DEPOSIT', 'TRANSFER_IN') THEN amount"
-            " WHEN operation_type IN ('WITHDRAW', 'TRANSFER_OUT') THEN -amount END",
+            f"balance_after - balance_before = CASE WHEN {one_of(INCOMING)} THEN amount"
+            f" WHEN {one_of(OUTGOING)} THEN -amount END",
             name="balance_moves_by_amount",
         ),
+        CheckConstraint(one_of(EntryType), name="operation_type_known"),
         CheckConstraint(
-            "operation_type IN ('DEPOSIT', 'WITHDRAW', 'TRANSFER_OUT', 'TRANSFER_IN')",
-            name="operation_type_known",
+            "(counterparty_uuid IS NULL) = (transfer_id IS NULL)",
+            name="counterparty_of_a_transfer",
         ),
         # Time never goes back along seq, so this finds the seq of a moment.
         Index(None, "wallet_id", "created_at", "seq"),
@@ -94,7 +104,7 @@ class Transaction(db.Model):  # type: ignore[name-defined,misc]
     description: Mapped[str | None] = mapped_column(Text)
     reference_id: Mapped[UUID | None]
     transfer_id: Mapped[UUID | None]
-    counterparty_id: Mapped[int | None] = mapped_column(
-        ForeignKey("wallets.id", ondelete="RESTRICT")
-    )
+    # No foreign key: on a sharded engine the other wallet may be elsewhere. Its own
+    # entry of the transfer keeps it from being deleted.
+    counterparty_uuid: Mapped[UUID | None]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

@@ -10,19 +10,17 @@ import psycopg
 from sqlalchemy import Connection
 
 from wallet_app.database import pipeline
-from wallet_app.ledger import rules
+from wallet_app.ledger import locking, rules
 from wallet_app.ledger.entries import (
     ENTRIES_BY_REFERENCE,
     ENTRIES_BY_REFERENCE_SQL,
     read_entry,
 )
-from wallet_app.ledger.rules import Entry, EntryType, Operation, Refusal, WalletState
+from wallet_app.ledger.operation_types import BY_FIRST_ENTRY
+from wallet_app.ledger.rules import Entry, Operation, Refusal, WalletState
 from wallet_app.ledger.sql import (
     ENTRY_COLUMNS,
-    EXISTING_WALLETS,
-    FREE_WALLETS,
     INSERT_TRANSACTIONS,
-    LOCK_WALLETS,
     POSTED_REFERENCES,
     UPDATE_WALLETS,
 )
@@ -62,10 +60,9 @@ def post(
     """
     operations = [operation for unit in units for operation in unit.operations]
     references = array_text(operation.reference_id for operation in operations)
-    with pipeline() as connection:
-        if lock_timeout_ms is not None:
-            set_lock_timeout(connection, lock_timeout_ms)
-        wallets = connection.execute(LOCK_WALLETS, {"uuids": wallets_of(units)})
+    uuids = {uuid for unit in units for uuid in unit.wallet_uuids}
+    with pipeline(lock_timeout_ms=lock_timeout_ms) as connection:
+        wallets = locking.lock(connection, uuids)
         # A statement of its own, behind the locks: inside the locking statement it
         # would read an older snapshot and miss what the locks' last holder wrote.
         known = connection.execute(POSTED_REFERENCES, {"references": references})
@@ -77,31 +74,6 @@ def post(
         inserted = write(connection, batch)
     batch.number(inserted)
     return outcomes
-
-
-def wallets_of(units: Sequence[Unit]) -> list[UUID]:
-    return list({uuid for unit in units for uuid in unit.wallet_uuids})
-
-
-def locked_wallets(units: Sequence[Unit]) -> set[UUID]:
-    """Which of the units' wallets exist and are locked by somebody else right now."""
-    uuids = {"uuids": wallets_of(units)}
-    with pipeline() as connection:
-        present = connection.execute(EXISTING_WALLETS, uuids)
-        free = connection.execute(FREE_WALLETS, uuids)
-    return {uuid for (uuid,) in present} - {uuid for (uuid,) in free}
-
-
-def wait_for(wallet: UUID, *, timeout_ms: int) -> None:
-    """Wait until a wallet is free; raises LockNotAvailable if it takes too long."""
-    with pipeline() as connection:
-        set_lock_timeout(connection, timeout_ms)
-        connection.execute(LOCK_WALLETS, {"uuids": [wallet]})
-
-
-def set_lock_timeout(connection: psycopg.Connection, timeout_ms: int) -> None:
-    """For the rest of the caller's transaction."""
-    connection.execute(f"SET LOCAL lock_timeout = {timeout_ms:d}".encode())
 
 
 def known_receipts(
@@ -218,9 +190,9 @@ def entry_arrays(entries: Iterable[Entry]) -> dict[str, list[Any] | str]:
             entry.balance_before,
             entry.balance_after,
             entry.description,
-            None if entry.entry_type is EntryType.TRANSFER_IN else entry.reference_id,
-            None if entry.counterparty_id is None else entry.reference_id,
-            entry.counterparty_id,
+            entry.reference_id if entry.entry_type in BY_FIRST_ENTRY else None,
+            None if entry.counterparty_uuid is None else entry.reference_id,
+            entry.counterparty_uuid,
             entry.created_at,
         )
         for entry in entries

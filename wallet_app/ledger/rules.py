@@ -4,35 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
+from itertools import repeat
 from uuid import UUID
 
 from wallet_app.ledger import money
-
-
-class OperationType(StrEnum):
-    """What a client asks for."""
-
-    DEPOSIT = "DEPOSIT"
-    WITHDRAW = "WITHDRAW"
-    TRANSFER = "TRANSFER"
-
-
-class EntryType(StrEnum):
-    """What a wallet's history shows: a transfer is one entry in each wallet."""
-
-    DEPOSIT = "DEPOSIT"
-    WITHDRAW = "WITHDRAW"
-    TRANSFER_OUT = "TRANSFER_OUT"
-    TRANSFER_IN = "TRANSFER_IN"
-
-
-INCOMING = (EntryType.DEPOSIT, EntryType.TRANSFER_IN)
+from wallet_app.ledger.operation_types import EntryType, OperationType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One request that moves money; `target_uuid` is a transfer's receiving wallet.
+    """One request that moves money; `target_uuid` is the second wallet, if it has one.
 
     `expected_version` refuses the operation when the wallet has moved on.
     `occurred_at` dates an imported operation; None means the time of posting.
@@ -83,7 +64,6 @@ class Entry:
     description: str | None
     reference_id: UUID
     created_at: datetime
-    counterparty_id: int | None = None
     counterparty_uuid: UUID | None = None
 
 
@@ -103,27 +83,27 @@ def decide(
 
     Changes the states it is given only when it returns entries.
     """
+    states = []
     for uuid in operation.wallet_uuids:
         if uuid not in wallets:
             return Refusal("wallet_not_found", f"There is no wallet {uuid}.")
-    source = wallets[operation.wallet_uuid]
-    if operation.operation_type is OperationType.TRANSFER:
-        return decide_transfer(wallets, source, operation, now)
-    incoming = operation.operation_type is OperationType.DEPOSIT
-    refusal = refuse(source, operation, incoming=incoming)
+        states.append(wallets[uuid])
+    entry_types = operation.operation_type.entry_types
+    assert len(states) == len(entry_types), "an operation names its type's wallets"
+    refusal = refuse_pair(*states) if len(states) > 1 else None
+    refusal = refusal or refuse_version(states[0], operation)
+    for state, entry_type in zip(states, entry_types, strict=True):
+        refusal = refusal or refuse(state, entry_type, operation)
     if refusal is not None:
         return refusal
-    return (post(source, EntryType[operation.operation_type], operation, now),)
+    entries = tuple(map(post, states, entry_types, repeat(operation), repeat(now)))
+    if len(entries) > 1:
+        entries[0].counterparty_uuid = entries[1].wallet_uuid
+        entries[1].counterparty_uuid = entries[0].wallet_uuid
+    return entries
 
 
-def decide_transfer(
-    wallets: Mapping[UUID, WalletState],
-    source: WalletState,
-    operation: Operation,
-    now: datetime,
-) -> tuple[Entry, ...] | Refusal:
-    assert operation.target_uuid is not None, "a transfer names its target"
-    target = wallets[operation.target_uuid]
+def refuse_pair(source: WalletState, target: WalletState) -> Refusal | None:
     if source is target:
         return Refusal("same_wallet", "Name two different wallets in a transfer.")
     if source.currency != target.currency:
@@ -132,34 +112,25 @@ def decide_transfer(
             f"A transfer needs one currency: {source.uuid} holds {source.currency}, "
             f"{target.uuid} holds {target.currency}.",
         )
-    refusal = refuse(source, operation, incoming=False) or refuse(
-        target, operation, incoming=True, check_version=False
+    return None
+
+
+def refuse_version(wallet: WalletState, operation: Operation) -> Refusal | None:
+    expected = operation.expected_version
+    if expected is None or expected == wallet.version:
+        return None
+    return Refusal(
+        "precondition_failed",
+        f"The wallet is at version {wallet.version}, not {expected}: "
+        "read it again, then decide.",
+        {"version": wallet.version},
     )
-    if refusal is not None:
-        return refusal
-    outgoing = post(source, EntryType.TRANSFER_OUT, operation, now)
-    incoming = post(target, EntryType.TRANSFER_IN, operation, now)
-    outgoing.counterparty_id, outgoing.counterparty_uuid = target.id, target.uuid
-    incoming.counterparty_id, incoming.counterparty_uuid = source.id, source.uuid
-    return outgoing, incoming
 
 
 def refuse(
-    wallet: WalletState,
-    operation: Operation,
-    *,
-    incoming: bool,
-    check_version: bool = True,
+    wallet: WalletState, entry_type: EntryType, operation: Operation
 ) -> Refusal | None:
     """Why this wallet may not take part, or None."""
-    expected = operation.expected_version if check_version else None
-    if expected is not None and expected != wallet.version:
-        return Refusal(
-            "precondition_failed",
-            f"The wallet is at version {wallet.version}, not {expected}: "
-            "read it again, then decide.",
-            {"version": wallet.version},
-        )
     if wallet.status != "active":
         return Refusal(
             "wallet_not_active", f"The wallet {wallet.uuid} is {wallet.status}."
@@ -168,20 +139,19 @@ def refuse(
         digits = money.exponent(wallet.currency)
         detail = f"{wallet.currency} has {digits} digits after the decimal point."
         return Refusal("invalid_amount", detail, {"errors": {"amount": [detail]}})
-    return refuse_balance(wallet, operation.amount, incoming=incoming)
+    return refuse_balance(wallet, entry_type.sign * operation.amount)
 
 
-def refuse_balance(
-    wallet: WalletState, amount: Decimal, *, incoming: bool
-) -> Refusal | None:
-    if incoming and wallet.balance + amount >= money.LIMIT:
+def refuse_balance(wallet: WalletState, change: Decimal) -> Refusal | None:
+    balance = wallet.balance + change
+    if balance >= money.LIMIT:
         return Refusal(
             "balance_limit_exceeded",
             f"A balance stays below 10^{money.MAX_INTEGER_DIGITS} {wallet.currency}.",
         )
-    if not incoming and wallet.balance < amount:
+    if balance < 0:
         available = money.to_text(wallet.balance, wallet.currency)
-        short_by = money.to_text(amount - wallet.balance, wallet.currency)
+        short_by = money.to_text(-balance, wallet.currency)
         return Refusal(
             "insufficient_funds",
             f"The wallet holds {available} {wallet.currency}, {short_by} too little.",
@@ -196,7 +166,7 @@ def post(
     """Move the state by one step and return the entry that records it."""
     before = wallet.balance
     amount = money.in_currency(operation.amount, wallet.currency)
-    wallet.balance = before + amount if entry_type in INCOMING else before - amount
+    wallet.balance = before + entry_type.sign * amount
     wallet.version += 1
     # Clocks differ between machines; along one wallet's history time never goes back.
     wallet.updated_at = max(operation.occurred_at or now, wallet.updated_at)
@@ -219,14 +189,10 @@ def post(
 def is_same(operation: Operation, entry: Entry) -> bool:
     """Whether the entry is what this operation would have written: a retry.
 
-    `entry` is the operation's first one: a transfer's outgoing entry.
+    `entry` is the operation's first one, which carries the reference.
     """
-    transfer = operation.operation_type is OperationType.TRANSFER
-    expected = (
-        EntryType.TRANSFER_OUT if transfer else EntryType[operation.operation_type]
-    )
     return (
-        entry.entry_type is expected
+        entry.entry_type is operation.operation_type.entry_types[0]
         and entry.wallet_uuid == operation.wallet_uuid
         and entry.counterparty_uuid == operation.target_uuid
         and entry.amount == operation.amount

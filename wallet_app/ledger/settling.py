@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from wallet_app.database import ConnectionLostError
 from wallet_app.database.conflicts import jittered_s
 from wallet_app.database.connections import is_late
-from wallet_app.ledger import posting
+from wallet_app.ledger import locking, posting
 from wallet_app.ledger.gathering import Ticket
 from wallet_app.ledger.posting import Outcome, Unit
 from wallet_app.ledger.rules import Refusal
@@ -68,10 +68,11 @@ def unsettled(tickets: list[UnitTicket]) -> list[UnitTicket]:
     return [ticket for ticket in tickets if not ticket.is_settled]
 
 
-def locked_wallets(units: Sequence[Unit]) -> set[UUID]:
-    """Which of the units' wallets somebody else holds locked; none if unknown."""
+def locked_wallets(tickets: Sequence[UnitTicket]) -> set[UUID]:
+    """Which of their wallets somebody else holds locked; none if unknown."""
+    uuids = {uuid for one in tickets for uuid in one.request.wallet_uuids}
     try:
-        return posting.locked_wallets(units)
+        return locking.locked_wallets(uuids)
     except DATABASE_ERRORS:
         return set()
 
@@ -79,7 +80,7 @@ def locked_wallets(units: Sequence[Unit]) -> set[UUID]:
 def is_free(wallet: UUID, *, timeout_ms: int) -> bool:
     """Wait for a wallet's lock to go; False if it did not, or nobody can tell."""
     try:
-        posting.wait_for(wallet, timeout_ms=timeout_ms)
+        locking.wait_for(wallet, timeout_ms=timeout_ms)
     except DATABASE_ERRORS:
         return False
     return True

@@ -49,26 +49,6 @@ def unnested(name: str, columns: dict[str, Any]) -> Any:
     return func.unnest(*arrays).table_valued(*columns, name=name).render_derived()
 
 
-LOCK_WALLETS = driver_sql(
-    select(
-        WALLETS.id,
-        WALLETS.uuid,
-        WALLETS.balance,
-        WALLETS.currency,
-        WALLETS.status,
-        WALLETS.version,
-        WALLETS.updated_at,
-    )
-    .where(WALLETS.uuid == func.any(UUIDS))
-    # One order for everybody, so that two opposite transfers cannot deadlock.
-    .order_by(WALLETS.id)
-    .with_for_update()
-)
-
-THESE_WALLETS = select(WALLETS.uuid).where(WALLETS.uuid == func.any(UUIDS))
-EXISTING_WALLETS = driver_sql(THESE_WALLETS)
-FREE_WALLETS = driver_sql(THESE_WALLETS.with_for_update(skip_locked=True))
-
 POSTED_REFERENCES = driver_sql(
     select(TRANSACTIONS.reference_id).where(
         TRANSACTIONS.reference_id == func.any(REFERENCES)
@@ -104,7 +84,7 @@ ENTRY_COLUMNS = {
     "description": Text,
     "reference_id": Uuid,
     "transfer_id": Uuid,
-    "counterparty_id": BigInteger,
+    "counterparty_uuid": Uuid,
     "created_at": DateTime(timezone=True),
 }
 ENTRIES = unnested("entry", ENTRY_COLUMNS)

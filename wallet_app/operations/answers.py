@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from wallet_app.ledger.operation_types import BY_FIRST_ENTRY
 from wallet_app.ledger.posting import Outcome, Receipt
-from wallet_app.ledger.rules import EntryType, Operation, OperationType, Refusal
+from wallet_app.ledger.rules import Operation, Refusal
 from wallet_app.operations.requests import error_of
 
 
@@ -28,10 +29,9 @@ def transfer_answer(receipt: Receipt) -> SimpleNamespace:
 def operation_answer(receipt: Receipt) -> dict[str, Any]:
     """What OperationDetails shows."""
     first = receipt.entries[0]
-    transfer = first.entry_type is EntryType.TRANSFER_OUT
     return {
         "reference_id": first.reference_id,
-        "operation_type": OperationType.TRANSFER if transfer else first.entry_type,
+        "operation_type": BY_FIRST_ENTRY[first.entry_type],
         "transactions": receipt.entries,
     }
 

@@ -11,8 +11,9 @@ from uuid_utils.compat import uuid7
 from wallet_app.errors import BY_CODE, InvalidRequest, WalletError
 from wallet_app.http.fields import parse_uuid
 from wallet_app.ledger.group_commit import GroupCommit
+from wallet_app.ledger.operation_types import OperationType
 from wallet_app.ledger.posting import Outcome, Receipt, Unit
-from wallet_app.ledger.rules import Operation, OperationType, Refusal
+from wallet_app.ledger.rules import Operation, Refusal
 
 MAX_KEY_LENGTH = 255
 # int() refuses thousands of digits.
@@ -49,12 +50,13 @@ def unit_from(body: dict[str, Any]) -> Unit:
     key = key_from_header()
     operations = []
     for index, member in enumerate(body["operations"]):
-        transfer = member["operation_type"] == OperationType.TRANSFER
+        operation_type = OperationType[member["operation_type"]]
+        wallet, *target = [member[name] for name in operation_type.wallet_fields]
         operations.append(
             Operation(
-                operation_type=OperationType[member["operation_type"]],
-                wallet_uuid=member["from_wallet" if transfer else "wallet"],
-                target_uuid=member["to_wallet"] if transfer else None,
+                operation_type=operation_type,
+                wallet_uuid=wallet,
+                target_uuid=target[0] if target else None,
                 amount=member["amount"],
                 description=member["description"],
                 reference_id=member["reference_id"]

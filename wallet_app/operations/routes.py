@@ -21,7 +21,7 @@ from wallet_app.errors import (
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
 from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
 from wallet_app.ledger import posting
-from wallet_app.ledger.rules import OperationType
+from wallet_app.ledger.operation_types import OperationType
 from wallet_app.operations.answers import (
     batch_answer,
     operation_answer,

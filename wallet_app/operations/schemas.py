@@ -15,7 +15,7 @@ from wallet_app.http.fields import (
 )
 from wallet_app.http.lean import LeanSchema, Members
 from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
-from wallet_app.ledger.rules import OperationType
+from wallet_app.ledger.operation_types import OF_ONE_WALLET, OperationType
 
 MAX_DESCRIPTION = 1000
 MAX_BATCH = 1000
@@ -56,11 +56,11 @@ def accept_camel_case(data: dict[str, Any]) -> dict[str, Any]:
 
 
 class NewOperation(MoneyMove):
-    """A deposit or a withdrawal. `operationType` is a synonym of `operation_type`."""
+    """What moves one wallet's money. `operationType` stands for `operation_type`."""
 
     operation_type = ma.fields.String(
         required=True,
-        validate=OneOf([OperationType.DEPOSIT, OperationType.WITHDRAW]),
+        validate=OneOf(OF_ONE_WALLET),
     )
 
     @ma.pre_load
@@ -75,24 +75,32 @@ class NewTransfer(MoneyMove):
     to_wallet = Uuid(required=True, metadata={"example": OTHER_UUID})
 
 
+WALLET_FIELDS = {name for one in OperationType for name in one.wallet_fields}
+
+
+def wallet_of_some(name: str) -> Uuid:
+    """A wallet field of a batch's member, which some operation types have."""
+    types = [one for one in OperationType if name in one.wallet_fields]
+    return Uuid(metadata={"description": f"For {', '.join(types)}"})
+
+
 class BatchMember(MoneyMove):
-    """A deposit or withdrawal of `wallet`, or a transfer between two wallets."""
+    """An operation, with the wallets that its type names."""
 
     operation_type = ma.fields.String(
         required=True, validate=OneOf(list(OperationType))
     )
-    wallet = Uuid(metadata={"description": "For DEPOSIT and WITHDRAW"})
-    from_wallet = Uuid(metadata={"description": "For TRANSFER"})
-    to_wallet = Uuid(metadata={"description": "For TRANSFER"})
+    wallet = wallet_of_some("wallet")
+    from_wallet = wallet_of_some("from_wallet")
+    to_wallet = wallet_of_some("to_wallet")
 
     @ma.pre_load
     def accept_synonym(self, data: Any, **_: Any) -> Any:
         return accept_camel_case(data) if isinstance(data, dict) else data
 
     def check_whole(self, data: dict[str, Any]) -> None:
-        transfer = data["operation_type"] == OperationType.TRANSFER
-        wanted = {"from_wallet", "to_wallet"} if transfer else {"wallet"}
-        given = data.keys() & {"wallet", "from_wallet", "to_wallet"}
+        wanted = set(OperationType[data["operation_type"]].wallet_fields)
+        given = data.keys() & WALLET_FIELDS
         if given == wanted:
             return
         errors = {name: ["Missing data for required field."] for name in wanted - given}

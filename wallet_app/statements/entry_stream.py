@@ -9,13 +9,12 @@ from sqlalchemy import BigInteger, Row, Select, Text, bindparam, cast, func, sel
 from wallet_app.database import reading
 from wallet_app.ledger.history import WALLET_ID, balance_at_seq
 from wallet_app.ledger.models import Transaction
-from wallet_app.ledger.rules import INCOMING
-from wallet_app.ledger.sql import TRANSACTIONS, WALLETS
+from wallet_app.ledger.operation_types import INCOMING
+from wallet_app.ledger.sql import TRANSACTIONS
 
 # Entries never change and their seqs have no gaps, so many short reads give what one
 # long one would, without a snapshot that stays open beside the money requests.
 ROWS_A_READ = 2000
-COUNTERPARTY = WALLETS.id.table.alias("counterparty")
 AFTER_SEQ = bindparam("after_seq", type_=BigInteger)
 TO_SEQ = bindparam("to_seq", type_=BigInteger)
 
@@ -31,10 +30,9 @@ ENTRIES = (
         cast(
             func.coalesce(TRANSACTIONS.reference_id, TRANSACTIONS.transfer_id), Text
         ).label("reference_id"),
-        cast(COUNTERPARTY.c.uuid, Text).label("counterparty_uuid"),
+        cast(TRANSACTIONS.counterparty_uuid, Text).label("counterparty_uuid"),
     )
     .select_from(Transaction.__table__)
-    .outerjoin(COUNTERPARTY, COUNTERPARTY.c.id == TRANSACTIONS.counterparty_id)
     .where(
         TRANSACTIONS.wallet_id == WALLET_ID,
         TRANSACTIONS.seq > AFTER_SEQ,

@@ -28,7 +28,7 @@ from uuid_utils.compat import uuid7
 from wallet_app.database import reading, transaction
 from wallet_app.database.conflicts import repeated
 from wallet_app.errors import InvalidRequest, StatementNotFound
-from wallet_app.ledger import wallets
+from wallet_app.ledger import locking, wallets
 from wallet_app.ledger.history import seq_before
 from wallet_app.ledger.models import Wallet
 from wallet_app.ledger.sql import WALLETS
@@ -52,7 +52,6 @@ TO_AT = bindparam("to_at", type_=DateTime(timezone=True))
 PERIOD_SEQS = select(
     func.coalesce(seq_before(FROM_AT), 0), func.coalesce(seq_before(TO_AT), 0)
 )
-LOCK_WALLET = select(WALLETS.id).with_for_update(read=True)
 
 
 class LeaseLostError(RuntimeError):
@@ -104,8 +103,8 @@ def pin_down(
     with transaction() as connection:
         wallet = wallets.find(connection, wallet_uuid)
         if to_at > now - SETTLED:
-            # Wait for the postings under way: they may belong to the period.
-            connection.execute(LOCK_WALLET.where(WALLETS.id == wallet.id))
+            # What is being posted may belong to the period.
+            locking.wait_for_postings(connection, wallet.id)
         period = {"wallet_id": wallet.id, "from_at": from_at, "to_at": to_at}
         after_seq, last_seq = connection.execute(PERIOD_SEQS, period).one()
     refuse_rows(last_seq - after_seq, file_format)

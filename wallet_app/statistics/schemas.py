@@ -8,7 +8,7 @@ import marshmallow as ma
 from marshmallow.validate import OneOf
 
 from wallet_app.http.fields import Amount, Moment, Money, Uuid
-from wallet_app.ledger.rules import EntryType
+from wallet_app.ledger.operation_types import EntryType
 from wallet_app.statistics.periods import GRANULARITIES
 
 

@@ -43,7 +43,7 @@ BY_CURRENCY = (
 )
 BUSIEST_WALLETS = (
     select(WALLETS.uuid, WALLETS.currency, WALLETS.version.label("transactions"))
-    .order_by(WALLETS.version.desc(), WALLETS.id)
+    .order_by(WALLETS.version.desc(), WALLETS.uuid)
     .limit(BUSIEST)
 )
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row
 
 from wallet_app.errors import InvalidRequest
-from wallet_app.ledger.rules import INCOMING
+from wallet_app.ledger.operation_types import INCOMING
 from wallet_app.statistics.periods import Period, periods
 from wallet_app.statistics.summary_sql import (
     TRANSACTIONS_WITHIN,

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from wallet_app.errors import WalletNotFound
 from wallet_app.ledger import money
 from wallet_app.ledger.models import Wallet
-from wallet_app.ledger.rules import INCOMING
+from wallet_app.ledger.operation_types import INCOMING
 from wallet_app.ledger.sql import TRANSACTIONS, WALLETS
 from wallet_app.statistics.models import WalletRollup, WalletTotal
 

@@ -11,7 +11,7 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Table
 
 from wallet_app.ledger import money
-from wallet_app.ledger.rules import INCOMING
+from wallet_app.ledger.operation_types import INCOMING
 from wallet_app.statements.formats.balance_chart import balance_chart
 from wallet_app.statements.formats.content import Content, Sink
 from wallet_app.statements.formats.pdf_style import (

@@ -1,0 +1,67 @@
+"""The operation types: the one place that says what each of them is.
+
+The rules, the tables' guards, requests, batches, replays, look-ups, the API's
+description and the command line follow from here.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Self
+
+
+class EntryType(StrEnum):
+    """What a wallet's history shows. `sign` is 1 for what comes in, -1 for the rest."""
+
+    sign: int
+
+    def __new__(cls, name: str, sign: int) -> Self:
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.sign = sign
+        return member
+
+    DEPOSIT = "DEPOSIT", 1
+    WITHDRAW = "WITHDRAW", -1
+    TRANSFER_OUT = "TRANSFER_OUT", -1
+    TRANSFER_IN = "TRANSFER_IN", 1
+
+
+class OperationType(StrEnum):
+    """What a client asks for.
+
+    `wallet_fields` are the wallets that a request names, one or two of one currency;
+    `entry_types` what is written into the history of each, in the same order: the
+    first entry carries the operation's reference. `purpose` is for people.
+    """
+
+    purpose: str
+    wallet_fields: tuple[str, ...]
+    entry_types: tuple[EntryType, ...]
+
+    def __new__(cls, name: str, purpose: str, entries: Mapping[str, EntryType]) -> Self:
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.purpose = purpose
+        member.wallet_fields = tuple(entries)
+        member.entry_types = tuple(entries.values())
+        return member
+
+    DEPOSIT = "DEPOSIT", "Put money into a wallet.", {"wallet": EntryType.DEPOSIT}
+    WITHDRAW = (
+        "WITHDRAW",
+        "Take money out of a wallet.",
+        {"wallet": EntryType.WITHDRAW},
+    )
+    TRANSFER = (
+        "TRANSFER",
+        "Move money between two wallets.",
+        {"from_wallet": EntryType.TRANSFER_OUT, "to_wallet": EntryType.TRANSFER_IN},
+    )
+
+
+# Those that a wallet's own path takes.
+OF_ONE_WALLET = [one for one in OperationType if one.wallet_fields == ("wallet",)]
+# By the entry that carries the reference, the operation that wrote it.
+BY_FIRST_ENTRY = {one.entry_types[0]: one for one in OperationType}
+INCOMING = tuple(one for one in EntryType if one.sign > 0)
+OUTGOING = tuple(one for one in EntryType if one.sign < 0)
