@@ -11,6 +11,7 @@ from wallet_app.background import heartbeat
 from wallet_app.errors import Unavailable
 from wallet_app.http.api import WalletBlueprint
 from wallet_app.http.fields import Moment
+from wallet_app.http.lean import LeanSchema
 
 logger = logging.getLogger(__name__)
 blp = WalletBlueprint("health", __name__, description="For probes")
@@ -18,13 +19,13 @@ NOBODY = heartbeat.Seen(0, None, None)
 LATE_AFTER_S = 60
 
 
-class Health(ma.Schema):
+class Health(LeanSchema):
     """Good news; anything else is a problem document."""
 
     status = ma.fields.String(metadata={"example": "ok"})
 
 
-class Readiness(ma.Schema):
+class Readiness(LeanSchema):
     """Money can be moved. `degraded`: only what Celery prepares is late."""
 
     status = ma.fields.String(

@@ -1,6 +1,6 @@
 """A marshmallow schema without the work that plain data does not need."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import marshmallow as ma
 
@@ -26,25 +26,31 @@ class Members(ma.fields.List[Any]):
         return self.schema.dump(value, many=True)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
-        if isinstance(value, list):
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        members, errors = [], {}
+        for index, member in enumerate(value):
             try:
-                return [self.schema.load(member) for member in value]
-            except ma.ValidationError:
-                pass  # List tells which members are wrong.
-        return super()._deserialize(value, attr, data, **kwargs)
+                members.append(self.schema.load(member))
+            except ma.ValidationError as error:
+                errors[index] = error.normalized_messages()  # type: ignore[no-untyped-call]
+        if errors:
+            raise ma.ValidationError(errors)
+        return members
 
 
 class LeanSchema(ma.Schema):
     """A schema that goes over its fields once, each with its own rules, and no more.
 
-    Marshmallow's own search for hooks, defaults, values and error stores costs several
-    times what the fields cost. Input that has anything wrong or unusual about it is
-    loaded by marshmallow, which runs the hooks and words the errors; a rule about
-    several fields belongs in `check_whole`, which both ways call.
+    Marshmallow describes the fields, for the API's documentation too, and each field
+    reads and words its errors; but its search for hooks, values and error stores costs
+    several times what the fields cost. A rule about several fields is `check_whole`;
+    `synonyms` are other names of fields.
 
     Dumps objects with one attribute a field, or dicts, which may leave fields out.
     """
 
+    synonyms: ClassVar[dict[str, str]] = {}
     load_plan: LoadPlan
     dump_plan: DumpPlan
 
@@ -72,29 +78,39 @@ class LeanSchema(ma.Schema):
     def check_whole(self, data: dict[str, Any]) -> None:
         """Raise ValidationError if the loaded fields do not go together."""
 
-    @ma.validates_schema(skip_on_field_errors=True)
-    def check_together(self, data: dict[str, Any], **_: Any) -> None:
-        self.check_whole(data)
-
-    def load(self, data: Any, **options: Any) -> Any:
-        if isinstance(data, dict) and data.keys() <= self.load_names:
-            try:
-                return self.load_plainly(data)
-            except ma.ValidationError:
-                pass  # Only the whole list of what is wrong helps the caller.
-        return super().load(data, **options)
-
-    def load_plainly(self, data: dict[str, Any]) -> dict[str, Any]:
+    def load(self, data: Any, **_: Any) -> dict[str, Any]:
+        """The fields by their inside names; raises ValidationError with all errors."""
+        if not isinstance(data, dict):
+            raise ma.ValidationError(self.error_messages["type"])
+        errors: dict[str, Any] = {}
+        if not data.keys() <= self.load_names:
+            data = self.known(data, errors)
         loaded: dict[str, Any] = {}
         for key, attribute, deserialize, default in self.load_plan:
             if key in data:
-                loaded[attribute] = deserialize(data[key], key, data)
+                try:
+                    loaded[attribute] = deserialize(data[key], key, data)
+                except ma.ValidationError as error:
+                    errors[key] = error.messages
             elif default is REQUIRED:
-                raise ma.ValidationError("", key)
+                errors[key] = ["Missing data for required field."]
             elif default is not ma.missing:
                 loaded[attribute] = default
+        if errors:
+            raise ma.ValidationError(errors)
         self.check_whole(loaded)
         return loaded
+
+    def known(self, data: dict[str, Any], errors: dict[str, Any]) -> dict[str, Any]:
+        """The data under the fields' own names, and an error for what is no field."""
+        renamed: dict[str, Any] = {}
+        for key, value in data.items():
+            name = self.synonyms.get(key, key)
+            if name in self.load_names and (name == key or name not in data):
+                renamed[name] = value
+            else:
+                errors[key] = ["Unknown field."]
+        return renamed
 
     def dump(self, obj: Any, *, many: bool | None = None) -> Any:
         if self.many if many is None else many:

@@ -19,6 +19,7 @@ from wallet_app.ledger.operation_types import OF_ONE_WALLET, OperationType
 
 MAX_DESCRIPTION = 1000
 MAX_BATCH = 1000
+OPERATION_TYPE_SYNONYM = {"operationType": "operation_type"}
 OTHER_UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
@@ -47,25 +48,14 @@ class MoneyMove(LeanSchema):
     )
 
 
-def accept_camel_case(data: dict[str, Any]) -> dict[str, Any]:
-    """`operationType` is a synonym of `operation_type`."""
-    if "operationType" not in data or "operation_type" in data:
-        return data
-    rest = dict(data)
-    return {"operation_type": rest.pop("operationType"), **rest}
-
-
 class NewOperation(MoneyMove):
     """What moves one wallet's money. `operationType` stands for `operation_type`."""
 
+    synonyms = OPERATION_TYPE_SYNONYM
     operation_type = ma.fields.String(
         required=True,
         validate=OneOf(OF_ONE_WALLET),
     )
-
-    @ma.pre_load
-    def accept_synonym(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        return accept_camel_case(data)
 
 
 class NewTransfer(MoneyMove):
@@ -87,16 +77,13 @@ def wallet_of_some(name: str) -> Uuid:
 class BatchMember(MoneyMove):
     """An operation, with the wallets that its type names."""
 
+    synonyms = OPERATION_TYPE_SYNONYM
     operation_type = ma.fields.String(
         required=True, validate=OneOf(list(OperationType))
     )
     wallet = wallet_of_some("wallet")
     from_wallet = wallet_of_some("from_wallet")
     to_wallet = wallet_of_some("to_wallet")
-
-    @ma.pre_load
-    def accept_synonym(self, data: Any, **_: Any) -> Any:
-        return accept_camel_case(data) if isinstance(data, dict) else data
 
     def check_whole(self, data: dict[str, Any]) -> None:
         wanted = set(OperationType[data["operation_type"]].wallet_fields)

@@ -4,12 +4,13 @@ import marshmallow as ma
 from marshmallow.validate import OneOf
 
 from wallet_app.http.fields import Moment, Money, Uuid
+from wallet_app.http.lean import LeanSchema
 
 FORMATS = ("csv", "json", "pdf")
 STATES = ("pending", "running", "ready", "failed", "expired")
 
 
-class NewStatement(ma.Schema):
+class NewStatement(LeanSchema):
     """A statement to be written: of the entries with `from` <= created_at < `to`."""
 
     from_at = Moment(
@@ -30,7 +31,7 @@ class NewStatement(ma.Schema):
     )
 
 
-class StatementDetails(ma.Schema):
+class StatementDetails(LeanSchema):
     """A statement and how far it is."""
 
     id = Uuid()

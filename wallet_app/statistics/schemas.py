@@ -8,11 +8,12 @@ import marshmallow as ma
 from marshmallow.validate import OneOf
 
 from wallet_app.http.fields import Amount, Moment, Money, Uuid
+from wallet_app.http.lean import LeanSchema, Members
 from wallet_app.ledger.operation_types import EntryType
 from wallet_app.statistics.periods import GRANULARITIES
 
 
-class TypeTotal(ma.Schema):
+class TypeTotal(LeanSchema):
     """How often and how much, for one operation type."""
 
     operation_type = ma.fields.String(validate=OneOf(list(EntryType)))
@@ -33,7 +34,7 @@ class TypeStatistics(TypeTotal):
     last_at = Moment()
 
 
-class WalletStatistics(ma.Schema):
+class WalletStatistics(LeanSchema):
     """A wallet's statistics, exact as of `as_of_seq`."""
 
     uuid = Uuid()
@@ -42,7 +43,7 @@ class WalletStatistics(ma.Schema):
     net_flow = Money(metadata={"description": "What came in less what went out"})
     first_operation_at = Moment(allow_none=True)
     last_operation_at = Moment(allow_none=True)
-    operations = ma.fields.List(ma.fields.Nested(TypeStatistics))
+    operations = Members(TypeStatistics)
     as_of_seq = ma.fields.Integer(
         metadata={"description": "The wallet's version that the figures include"}
     )
@@ -89,7 +90,7 @@ class Zone(ma.fields.Field[Any]):
             raise ma.ValidationError(self.MESSAGE) from None
 
 
-class DayRange(ma.Schema):
+class DayRange(LeanSchema):
     """A range of days; both ends belong to it."""
 
     first = CalendarDay(
@@ -135,7 +136,7 @@ class SummaryQuery(DayRange):
     )
 
 
-class Summary(ma.Schema):
+class Summary(LeanSchema):
     """One period. Opening balance plus what came in less what went out is closing."""
 
     period = ma.fields.String(metadata={"example": "2026-01-31"})
@@ -149,27 +150,27 @@ class Summary(ma.Schema):
     total_out = Money(metadata={"example": "0.00"})
     smallest_balance = Money(metadata={"example": "0.00"})
     largest_balance = Money(metadata={"example": "1500.00"})
-    operations = ma.fields.List(ma.fields.Nested(TypeTotal))
+    operations = Members(TypeTotal)
 
 
-class Summaries(ma.Schema):
+class Summaries(LeanSchema):
     """A row for every period of the range, quiet ones too, oldest first."""
 
     uuid = Uuid()
     currency = ma.fields.String(metadata={"example": "USD"})
     granularity = ma.fields.String(validate=OneOf(GRANULARITIES))
     tz = ma.fields.String(metadata={"example": "UTC"})
-    data = ma.fields.List(ma.fields.Nested(Summary))
+    data = Members(Summary)
 
 
-class CurrencyStatistics(ma.Schema):
+class CurrencyStatistics(LeanSchema):
     """All wallets of one currency, of all time."""
 
     currency = ma.fields.String(metadata={"example": "USD"})
     wallets = ma.fields.Integer(metadata={"example": 2})
     total_balance = Money(metadata={"example": "1500.00"})
     count = ma.fields.Integer(metadata={"description": "All transactions"})
-    operations = ma.fields.List(ma.fields.Nested(TypeTotal))
+    operations = Members(TypeTotal)
 
 
 class DayTotal(TypeTotal):
@@ -179,7 +180,7 @@ class DayTotal(TypeTotal):
     currency = ma.fields.String(metadata={"example": "USD"})
 
 
-class BusyWallet(ma.Schema):
+class BusyWallet(LeanSchema):
     """A wallet with many transactions."""
 
     uuid = Uuid()
@@ -187,9 +188,9 @@ class BusyWallet(ma.Schema):
     transactions = ma.fields.Integer(metadata={"example": 42})
 
 
-class ServiceStatistics(ma.Schema):
+class ServiceStatistics(LeanSchema):
     """The service as a whole, all figures of the same moment."""
 
-    currencies = ma.fields.List(ma.fields.Nested(CurrencyStatistics))
-    days = ma.fields.List(ma.fields.Nested(DayTotal))
-    busiest_wallets = ma.fields.List(ma.fields.Nested(BusyWallet))
+    currencies = Members(CurrencyStatistics)
+    days = Members(DayTotal)
+    busiest_wallets = Members(BusyWallet)

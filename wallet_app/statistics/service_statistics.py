@@ -7,12 +7,14 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Connection,
     Date,
     Row,
     Select,
     bindparam,
     case,
+    cast,
     func,
     literal,
     select,
@@ -81,7 +83,7 @@ def movements() -> Select[Any]:
             day.label("day"),
             parts.c.currency,
             parts.c.operation_type,
-            func.sum(parts.c["count"]).label("count"),
+            cast(func.sum(parts.c["count"]), BigInteger).label("count"),
             func.sum(parts.c.total).label("total"),
         )
         .group_by(day, parts.c.currency, parts.c.operation_type)
@@ -118,7 +120,7 @@ def read_service_statistics(
             currency_statistics(currency, moved)
             for currency in connection.execute(BY_CURRENCY)
         ],
-        "days": [row for row in moved if row.day is not None],
+        "days": [dict(row._mapping) for row in moved if row.day is not None],
         "busiest_wallets": busiest,
     }
 
@@ -140,7 +142,7 @@ def currency_statistics(
                 "total": Decimal(0),
             },
         )
-        one["count"] += int(row._mapping["count"])
+        one["count"] += row._mapping["count"]
         one["total"] += row.total
     return {
         "currency": currency.currency,
