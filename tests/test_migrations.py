@@ -138,3 +138,36 @@ def test_upgrade_of_an_upgraded_database_changes_nothing(context):
     before = schema()
     flask_migrate.upgrade(directory=MIGRATIONS)
     assert schema() == before
+
+
+def test_a_transfers_other_wallet_survives_the_way_up_and_down(
+    make_app, empty_database
+):
+    """Stored as an id up to 0004, as a uuid from then on."""
+    source, target = uuid.uuid4(), uuid.uuid4()
+    with make_app(database_url=empty_database).app_context():
+        flask_migrate.upgrade(directory=MIGRATIONS, revision="0004")
+        with db.engine.begin() as connection:
+            add = text("INSERT INTO wallets (uuid) VALUES (:uuid) RETURNING id")
+            ids = [connection.scalar(add, {"uuid": one}) for one in (source, target)]
+            connection.execute(
+                text(
+                    "INSERT INTO transactions (wallet_id, seq, operation_type, amount,"
+                    " balance_before, balance_after, reference_id, transfer_id,"
+                    " counterparty_id, created_at) VALUES"
+                    " (:a, 1, 'DEPOSIT', 1, 0, 1, NULL, NULL, NULL, now()),"
+                    " (:a, 2, 'TRANSFER_OUT', 1, 1, 0, :uuid, :uuid, :b, now()),"
+                    " (:b, 1, 'TRANSFER_IN', 1, 0, 1, NULL, :uuid, :a, now())"
+                ),
+                {"a": ids[0], "b": ids[1], "uuid": source},
+            )
+        flask_migrate.upgrade(directory=MIGRATIONS)
+        assert others("counterparty_uuid") == [None, target, source]
+        flask_migrate.downgrade(directory=MIGRATIONS, revision="0004")
+        assert others("counterparty_id") == [None, ids[1], ids[0]]
+
+
+def others(column):
+    with db.engine.connect() as connection:
+        statement = text(f"SELECT {column} FROM transactions ORDER BY id")
+        return list(connection.scalars(statement))

@@ -82,10 +82,10 @@ def test_references_are_unique():
     assert len({operation.reference_id for operation in operations}) == 5000
 
 
-def test_operations_are_of_every_type_and_mostly_withdrawals():
+def test_operations_are_of_three_types_and_mostly_withdrawals():
     _, operations = generate()
     types = Counter(operation.operation_type for operation in operations)
-    assert set(types) == set(OperationType)
+    assert set(types) == {"DEPOSIT", "WITHDRAW", "TRANSFER"}
     assert types.most_common(1)[0][0] is OperationType.WITHDRAW
     assert types[OperationType.TRANSFER] > 100
 
