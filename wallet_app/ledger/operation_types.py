@@ -5,6 +5,7 @@ description and the command line follow from here.
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from enum import StrEnum
 from typing import Self
 
@@ -19,6 +20,10 @@ class EntryType(StrEnum):
         member._value_ = name
         member.sign = sign
         return member
+
+    def move(self, balance: Decimal, amount: Decimal) -> Decimal:
+        """The balance after an entry of this type."""
+        return balance + amount if self.sign > 0 else balance - amount
 
     DEPOSIT = "DEPOSIT", 1
     WITHDRAW = "WITHDRAW", -1

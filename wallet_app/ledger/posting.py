@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -185,15 +186,15 @@ def entry_arrays(entries: Iterable[Entry]) -> dict[str, list[Any] | str]:
         (
             entry.wallet_id,
             entry.seq,
-            entry.entry_type.value,
+            entry.entry_type,
             entry.amount,
             entry.balance_before,
             entry.balance_after,
             entry.description,
-            entry.reference_id if entry.entry_type in BY_FIRST_ENTRY else None,
-            None if entry.counterparty_uuid is None else entry.reference_id,
+            entry.reference_id.hex if entry.entry_type in BY_FIRST_ENTRY else None,
+            None if entry.counterparty_uuid is None else entry.reference_id.hex,
             entry.counterparty_uuid,
-            entry.created_at,
+            time_text(entry.created_at),
         )
         for entry in entries
     ]
@@ -203,6 +204,10 @@ def entry_arrays(entries: Iterable[Entry]) -> dict[str, list[Any] | str]:
         f"entry_{name}": list(column) if name == "description" else array_text(column)
         for name, column in columns
     }
+
+
+# Whatever is posted together has one time.
+time_text = lru_cache(maxsize=64)(str)
 
 
 def array_text(values: Iterable[Any]) -> str:

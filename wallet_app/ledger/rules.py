@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from itertools import repeat
 from uuid import UUID
 
 from wallet_app.ledger import money
@@ -85,18 +84,19 @@ def decide(
     """
     states = []
     for uuid in operation.wallet_uuids:
-        if uuid not in wallets:
+        state = wallets.get(uuid)
+        if state is None:
             return Refusal("wallet_not_found", f"There is no wallet {uuid}.")
-        states.append(wallets[uuid])
-    entry_types = operation.operation_type.entry_types
-    assert len(states) == len(entry_types), "an operation names its type's wallets"
+        states.append(state)
+    legs = list(zip(states, operation.operation_type.entry_types, strict=True))
     refusal = refuse_pair(*states) if len(states) > 1 else None
-    refusal = refusal or refuse_version(states[0], operation)
-    for state, entry_type in zip(states, entry_types, strict=True):
-        refusal = refusal or refuse(state, entry_type, operation)
+    if operation.expected_version is not None:
+        refusal = refusal or refuse_version(states[0], operation.expected_version)
+    for state, entry_type in legs:
+        refusal = refusal or refuse(state, entry_type, operation.amount)
     if refusal is not None:
         return refusal
-    entries = tuple(map(post, states, entry_types, repeat(operation), repeat(now)))
+    entries = tuple([post(*leg, operation, now) for leg in legs])
     if len(entries) > 1:
         entries[0].counterparty_uuid = entries[1].wallet_uuid
         entries[1].counterparty_uuid = entries[0].wallet_uuid
@@ -115,9 +115,8 @@ def refuse_pair(source: WalletState, target: WalletState) -> Refusal | None:
     return None
 
 
-def refuse_version(wallet: WalletState, operation: Operation) -> Refusal | None:
-    expected = operation.expected_version
-    if expected is None or expected == wallet.version:
+def refuse_version(wallet: WalletState, expected: int) -> Refusal | None:
+    if expected == wallet.version:
         return None
     return Refusal(
         "precondition_failed",
@@ -128,22 +127,22 @@ def refuse_version(wallet: WalletState, operation: Operation) -> Refusal | None:
 
 
 def refuse(
-    wallet: WalletState, entry_type: EntryType, operation: Operation
+    wallet: WalletState, entry_type: EntryType, amount: Decimal
 ) -> Refusal | None:
     """Why this wallet may not take part, or None."""
     if wallet.status != "active":
         return Refusal(
             "wallet_not_active", f"The wallet {wallet.uuid} is {wallet.status}."
         )
-    if not money.fits(operation.amount, wallet.currency):
+    if not money.fits(amount, wallet.currency):
         digits = money.exponent(wallet.currency)
         detail = f"{wallet.currency} has {digits} digits after the decimal point."
         return Refusal("invalid_amount", detail, {"errors": {"amount": [detail]}})
-    return refuse_balance(wallet, entry_type.sign * operation.amount)
+    return refuse_balance(wallet, entry_type.move(wallet.balance, amount))
 
 
-def refuse_balance(wallet: WalletState, change: Decimal) -> Refusal | None:
-    balance = wallet.balance + change
+def refuse_balance(wallet: WalletState, balance: Decimal) -> Refusal | None:
+    """Why the wallet may not come to this balance, or None."""
     if balance >= money.LIMIT:
         return Refusal(
             "balance_limit_exceeded",
@@ -166,7 +165,7 @@ def post(
     """Move the state by one step and return the entry that records it."""
     before = wallet.balance
     amount = money.in_currency(operation.amount, wallet.currency)
-    wallet.balance = before + entry_type.sign * amount
+    wallet.balance = entry_type.move(before, amount)
     wallet.version += 1
     # Clocks differ between machines; along one wallet's history time never goes back.
     wallet.updated_at = max(operation.occurred_at or now, wallet.updated_at)
