@@ -14,8 +14,9 @@ extension = current_app.extensions["migrate"]
 
 
 def is_ours(name: str | None, kind: str, _parents: Any) -> bool:
-    """The broker's tables belong to kombu: autogenerate leaves them alone."""
-    return not (kind == "table" and name is not None and name.startswith("kombu_"))
+    """Neither kombu's tables nor the feed's partitions are for autogenerate."""
+    theirs = ("kombu_", "feed_2")
+    return not (kind == "table" and name is not None and name.startswith(theirs))
 
 
 def run_online() -> None:

@@ -8,7 +8,11 @@ from wallet_app.database import reading, transaction
 TABLES_IN_DELETE_ORDER = (
     "statements",
     "heartbeats",
+    "service_currencies",
     "service_days",
+    "feed",
+    "feed_readers",
+    "journal",
     "wallet_days",
     "wallet_totals",
     "wallet_rollups",

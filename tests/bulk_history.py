@@ -24,6 +24,15 @@ ADD_TRANSACTIONS = text(
     " FROM wallets, generate_series(wallets.version + 1, wallets.version + :count)"
     " AS seq WHERE wallets.uuid = ANY(:uuids) ORDER BY seq, id"
 )
+# As a migration leaves a note of what came before the journal.
+NOTE = text(
+    "INSERT INTO journal (kind, wallet_ids)"
+    " SELECT 'behind', array_agg(id) FROM wallets WHERE uuid = ANY(:uuids)"
+)
+NOTE_WALLETS = text(
+    "INSERT INTO journal (kind, wallet_ids)"
+    " SELECT 'created', array_agg(id) FROM wallets WHERE uuid = ANY(:uuids)"
+)
 ADVANCE_WALLETS = text(
     "UPDATE wallets SET version = version + :count,"
     " balance = 10.25 * (version + :count - 2 * ((version + :count) / 4)),"
@@ -38,7 +47,9 @@ def make_wallets(count: int, currency: str = "USD") -> list[uuid.UUID]:
         added = connection.execute(
             ADD_WALLETS, {"count": count, "currency": currency, "start": START}
         )
-        return [row.uuid for row in added]
+        uuids = [row.uuid for row in added]
+        connection.execute(NOTE_WALLETS, {"uuids": uuids})
+    return uuids
 
 
 def add_transactions(
@@ -66,3 +77,4 @@ def add_transactions_in(
     values = {"uuids": uuids, "count": count, "start": start, "step": step}
     connection.execute(ADD_TRANSACTIONS, values)
     connection.execute(ADVANCE_WALLETS, values)
+    connection.execute(NOTE, values)

@@ -24,9 +24,22 @@ SERVICE_DAYS = """
     JOIN wallets ON wallets.id = wallet_id
     WHERE seq <= last_seq GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
+# Of the wallets that the rollup knows of, what they held as far as it has counted.
+SERVICE_CURRENCIES = """
+    SELECT currency, count(*), coalesce(sum(balance_after), 0)
+    FROM wallets LEFT JOIN wallet_rollups ON wallet_rollups.wallet_id = wallets.id
+    LEFT JOIN transactions ON transactions.wallet_id = wallets.id AND seq = last_seq
+    WHERE wallets.id NOT IN (
+        SELECT unnest(wallet_ids) FROM journal WHERE kind = 'created'
+        UNION ALL SELECT unnest(wallet_ids) FROM feed WHERE kind = 'created'
+        AND position > coalesce(
+            (SELECT position FROM feed_readers WHERE name = 'rollup'), 0)
+    ) GROUP BY 1 ORDER BY 1
+"""
 COUNTED = {
     "wallet_totals": (TOTALS, "wallet_id, operation_type"),
     "wallet_days": (DAYS, "wallet_id, day, operation_type"),
+    "service_currencies": (SERVICE_CURRENCIES, "currency"),
     "service_days": (SERVICE_DAYS, "currency, day, operation_type"),
 }
 

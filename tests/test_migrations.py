@@ -1,16 +1,19 @@
 """The migrations: they make what the models say, and can be taken back."""
 
 import uuid
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import flask_migrate
 import psycopg
 import pytest
+import recount
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import make_url
 
 from wallet_app.database import db
+from wallet_app.statistics import rollup, service_statistics
 
 MIGRATIONS = str(Path(__file__).parent.parent / "migrations")
 
@@ -171,3 +174,48 @@ def others(column):
     with db.engine.connect() as connection:
         statement = text(f"SELECT {column} FROM transactions ORDER BY id")
         return list(connection.scalars(statement))
+
+
+def test_what_was_not_counted_before_there_was_a_journal_is_counted_once(
+    make_app, empty_database
+):
+    with make_app(database_url=empty_database).app_context():
+        flask_migrate.upgrade(directory=MIGRATIONS, revision="0005")
+        with db.engine.begin() as connection:
+            connection.execute(
+                text(
+                    "WITH one AS (INSERT INTO wallets (uuid, balance, version)"
+                    " SELECT gen_random_uuid(), 3, 2 FROM generate_series(1, 1200)"
+                    " RETURNING id) INSERT INTO transactions (wallet_id, seq,"
+                    " operation_type, amount, balance_before, balance_after,"
+                    " created_at)"
+                    " SELECT id, 1, 'DEPOSIT', 5, 0, 5, now() FROM one UNION ALL"
+                    " SELECT id, 2, 'WITHDRAW', 2, 5, 3, now() FROM one"
+                )
+            )
+            # Of one wallet, one of two transactions has been counted.
+            for table, values in {
+                "wallet_rollups (wallet_id, last_seq)": "(1, 1)",
+                "wallet_totals": "(1, 'DEPOSIT', 1, 5, 5, 5, now(), now())",
+                "wallet_days": "(1, current_date, 'DEPOSIT', 1, 5, 5, 5, 1, 1)",
+                "service_days": "('USD', current_date, 'DEPOSIT', 1, 5)",
+            }.items():
+                connection.execute(text(f"INSERT INTO {table} VALUES {values}"))
+        flask_migrate.upgrade(directory=MIGRATIONS)
+        before = currency_figures()
+        assert rollup.roll_up() == 2 * 1200 - 1
+        assert rollup.roll_up() == 0
+        assert currency_figures() == before
+        assert before["wallets"] == 1200
+        assert (before["total_balance"], before["balanced"]) == (3600, True)
+        with db.engine.connect() as connection:
+            assert recount.differences(connection) == {}
+
+
+def currency_figures():
+    today = datetime.now(UTC).date()
+    days = {"first_day": today - timedelta(1), "last_day": today}
+    with service_statistics.snapshot() as connection:
+        found = service_statistics.read_service_statistics(connection, **days)
+    (dollars,) = found["currencies"]
+    return dollars

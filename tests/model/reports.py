@@ -77,6 +77,9 @@ def service_statistics(bank: Bank, first: date, last: date) -> dict[str, Any]:
                 "currency": currency,
                 "wallets": len(wallets),
                 "total_balance": wallets[0].text(bank.brought_in[currency]),
+                "deposited": wallets[0].text(from_outside(wallets, 1)),
+                "withdrawn": wallets[0].text(from_outside(wallets, -1)),
+                "balanced": True,
                 "count": sum(wallet.version for wallet in wallets),
                 "operations": type_totals(entries_of(wallets), wallets[0]),
             }
@@ -98,8 +101,18 @@ def service_statistics(bank: Bank, first: date, last: date) -> dict[str, Any]:
                 "transactions": wallet.version,
             }
             for wallet in busiest[:10]
+            if wallet.version
         ],
     }
+
+
+def from_outside(wallets: Iterable[Wallet], sign: int) -> int:
+    """What came in from outside (1), or went there (-1)."""
+    return total(
+        entry
+        for entry in entries_of(wallets)
+        if entry.counterparty is None and SIGNS[entry.kind] == sign
+    )
 
 
 def entries_of(wallets: Iterable[Wallet]) -> list[Entry]:

@@ -1,14 +1,19 @@
 """The rollup counts every transaction once, whoever runs it, however it ends."""
 
+import time
 from datetime import timedelta
 
 import bulk_history
+import ops
 import pytest
 import recount
 from ops import Crowd
 from sqlalchemy import text
 
 from wallet_app.database import reading, transaction
+from wallet_app.feed import readers
+from wallet_app.ledger import posting
+from wallet_app.ledger.posting import Unit
 from wallet_app.statistics import rollup, rollup_sql
 
 
@@ -91,19 +96,16 @@ def test_a_rollup_that_dies_before_its_commit_counts_nothing(context, monkeypatc
     assert_exact()
 
 
-def test_wallets_locked_by_another_rollup_are_left_to_it(context):
-    first, second = bulk_history.make_wallets(2)
-    bulk_history.add_transactions([first, second], 10)
-    rollup.roll_up()
-    bulk_history.add_transactions([first, second], 5)
+def test_a_second_rollup_goes_on_where_the_first_ends(app, context):
+    wallets = bulk_history.make_wallets(2)
+    bulk_history.add_transactions(wallets, 10)
     with transaction() as other:
-        lock = text(
-            "SELECT 1 FROM wallet_rollups JOIN wallets ON id = wallet_id"
-            " WHERE uuid = :uuid FOR UPDATE OF wallet_rollups"
-        )
-        other.execute(lock, {"uuid": first})
-        assert rollup.roll_up() == 5
-    assert rollup.roll_up() == 5
+        readers.lock(other, rollup.READER)
+        waiting = Crowd(app, 1).start(rollup.roll_up)
+        time.sleep(0.2)
+        assert not waiting.done()
+    assert waiting.result(10) == 20
+    assert_exact()
 
 
 def test_a_rollup_never_waits_for_a_wallet_that_moves_money(context):
@@ -114,11 +116,36 @@ def test_a_rollup_never_waits_for_a_wallet_that_moves_money(context):
         assert rollup.roll_up() == 10
 
 
-def test_a_rollup_that_runs_out_of_time_says_where_to_go_on(context, small_batches):
+def test_a_rollup_that_runs_out_of_time_says_so(context, small_batches):
     wallets = bulk_history.make_wallets(20)
     bulk_history.add_transactions(wallets, 30)
-    after_id = rollup.roll_up_for(0)
-    assert after_id is not None
+    assert not rollup.roll_up_for(0)
     assert counted_transactions() < 600
-    assert rollup.roll_up_for(60, after_id) is None
+    assert rollup.roll_up_for(60)
     assert counted_transactions() == 600
+
+
+def test_a_pass_looks_only_at_what_has_changed(context):
+    """Whatever else there is: no statement reads wallets that have not moved."""
+    moved = bulk_history.make_wallets(5000)[:2]
+    posting.post([Unit([ops.deposit(moved[0], 1)])])
+    rollup.roll_up()
+    with reading() as connection:
+        connection.execute(text("ANALYZE wallets, wallet_rollups, journal, feed"))
+    before = rows_read()
+    posting.post([Unit([ops.transfer(moved[0], moved[1], 1)])])
+    assert rollup.roll_up() == 2
+    assert rows_read() - before < 100
+
+
+def rows_read():
+    """Rows of wallets and rollups that any statement has read so far."""
+    with reading() as connection:
+        connection.execute(text("SELECT pg_stat_force_next_flush()"))
+        return connection.scalar(
+            text(
+                "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))"
+                " FROM pg_stat_user_tables"
+                " WHERE relname IN ('wallets', 'wallet_rollups', 'transactions')"
+            )
+        )

@@ -8,7 +8,8 @@ import pytest
 from ops import Crowd, transfer
 from sqlalchemy import text
 
-from wallet_app.statistics import rollup, service_statistics
+from wallet_app.database import transaction
+from wallet_app.statistics import rebuild, rollup, service_statistics
 
 PATH = "/api/v1/statistics"
 
@@ -36,6 +37,11 @@ def test_figures_are_by_currency_type_and_day(client, context):
     ]
     assert body["currencies"][1]["count"] == 28
     assert body["currencies"][1]["total_balance"] == "143.50"
+    trial = [
+        (one["deposited"], one["withdrawn"], one["balanced"])
+        for one in body["currencies"]
+    ]
+    assert trial == [("61.50", "20.50", True), ("215.25", "71.75", True)]
     assert body["currencies"][1]["operations"] == [
         {"operation_type": "DEPOSIT", "count": 21, "total": "215.25"},
         {"operation_type": "WITHDRAW", "count": 7, "total": "71.75"},
@@ -81,6 +87,19 @@ def test_all_figures_are_of_the_moment_of_the_first(context, client, make_wallet
     (deposits,) = currency["operations"]
     assert currency["total_balance"] == deposits["total"] == 10
     assert busiest.transactions == currency["count"] == 1
+
+
+def test_a_currency_that_does_not_balance_says_so(client, context):
+    wallets = bulk_history.make_wallets(2)
+    bulk_history.add_transactions(wallets, 5)
+    rollup.roll_up()
+    assert client.get(PATH).json["currencies"][0]["balanced"]
+    with transaction() as connection:
+        connection.execute(text("UPDATE service_currencies SET balance = balance + 1"))
+    assert not client.get(PATH).json["currencies"][0]["balanced"]
+    assert rebuild.rebuild_currencies() == 1
+    assert client.get(PATH).json["currencies"][0]["balanced"]
+    assert rebuild.rebuild_currencies() == 0
 
 
 def test_money_in_less_money_out_is_the_balance_while_money_moves(

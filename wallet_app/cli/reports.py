@@ -23,7 +23,6 @@ MOMENT = FieldType("time", Moment())
 
 
 @click.command("rollup")
-@click.option("--all", "until_done", is_flag=True, help="Go on until nothing is new.")
 @click.option(
     "--rebuild",
     "afresh",
@@ -32,12 +31,12 @@ MOMENT = FieldType("time", Moment())
 )
 @json_option
 @with_appcontext
-def rollup_command(until_done: bool, afresh: bool, as_json: bool) -> None:
+def rollup_command(afresh: bool, as_json: bool) -> None:
     """Count new transactions into the statistics.
 
     With --rebuild the exit code is 1 if a rollup differed from the ledger.
     """
-    result: dict[str, int] = {"transactions": count_new(until_done)}
+    result: dict[str, int] = {"transactions": count_new()}
     if afresh:
         result |= check_all()
     if as_json:
@@ -46,29 +45,25 @@ def rollup_command(until_done: bool, afresh: bool, as_json: bool) -> None:
         output.text(f"{result['transactions']:,} new transactions counted.")
         if afresh:
             output.text(f"{result['checked']:,} transactions counted afresh.")
-    wrong = result.get("wallets_repaired", 0) + result.get("days_repaired", 0)
-    if wrong:
+    if any(count for name, count in result.items() if name.endswith("_repaired")):
         raise click.ClickException(
-            f"{result['wallets_repaired']} wallets and {result['days_repaired']} days "
-            "of the service differed from the ledger; they are repaired."
+            f"{result['wallets_repaired']} wallets, and of the service "
+            f"{result['days_repaired']} days and {result['currencies_repaired']} "
+            "currencies differed from the ledger; they are repaired."
         )
     if afresh and not as_json:
         output.text("The rollups equal the ledger.")
 
 
-def count_new(until_done: bool) -> int:
+def count_new() -> int:
     total = 0
     # No total: how many there are is what the rollup finds out.
     with tqdm(unit=" transactions", unit_scale=True, disable=None) as bar:
-        while True:
-            in_this_pass = 0
-            for progress in rollup.batches(pause_ratio=0):
-                in_this_pass += progress.transactions
-                bar.update(progress.transactions)
-            total += in_this_pass
-            if not until_done or not in_this_pass:
-                heartbeat.note(heartbeat.ROLLUP)
-                return total
+        for progress in rollup.batches(pause_ratio=0):
+            total += progress.transactions
+            bar.update(progress.transactions)
+    heartbeat.note(heartbeat.ROLLUP)
+    return total
 
 
 def check_all() -> dict[str, int]:
@@ -83,8 +78,12 @@ def check_all() -> dict[str, int]:
             checked += batch.transactions
             wallets += len(batch.differing)
             bar.update(batch.transactions)
-    days = rebuild.rebuild_service_days()
-    return {"checked": checked, "wallets_repaired": wallets, "days_repaired": days}
+    return {
+        "checked": checked,
+        "wallets_repaired": wallets,
+        "days_repaired": rebuild.rebuild_service_days(),
+        "currencies_repaired": rebuild.rebuild_currencies(),
+    }
 
 
 @click.command("statement")

@@ -163,7 +163,10 @@ class Batch:
 
 
 def write(connection: psycopg.Connection, batch: Batch) -> Iterable[tuple[Any, ...]]:
-    """Write the batch in two statements; return (wallet_id, seq, id) of the entries."""
+    """Write the batch in two statements; return (wallet_id, seq, id) of the entries.
+
+    The second one writes the journal's row as well.
+    """
     if not batch.entries:
         return ()
     changed = {entry.wallet_uuid for entry in batch.entries}

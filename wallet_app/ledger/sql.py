@@ -18,11 +18,13 @@ from sqlalchemy import (
     bindparam,
     func,
     insert,
+    literal_column,
     select,
     update,
 )
 from sqlalchemy.dialects.postgresql import psycopg
 
+from wallet_app.ledger.journal import POSTED, JournalRow
 from wallet_app.ledger.models import Transaction, Wallet
 
 # Tables, not mapped classes: what the ORM adds to a statement costs more than the
@@ -88,8 +90,15 @@ ENTRY_COLUMNS = {
     "created_at": DateTime(timezone=True),
 }
 ENTRIES = unnested("entry", ENTRY_COLUMNS)
+# The journal's one row has the entries' own arrays: no more to send.
+JOURNALED = insert(JournalRow.__table__).values(
+    kind=literal_column(f"'{POSTED}'"),
+    wallet_ids=bindparam("entry_wallet_id", type_=ARRAY(BigInteger)),
+    seqs=bindparam("entry_seq", type_=ARRAY(BigInteger)),
+)
 INSERT_TRANSACTIONS = driver_sql(
     insert(Transaction.__table__)
     .from_select(list(ENTRY_COLUMNS), select(*ENTRIES.c))
     .returning(TRANSACTIONS.wallet_id, TRANSACTIONS.seq, TRANSACTIONS.id)
+    .add_cte(JOURNALED.cte("journaled"))
 )

@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 from wallet_app.database import AnyRow, transaction
 from wallet_app.database.conflicts import repeated
 from wallet_app.errors import WalletNotFound
+from wallet_app.ledger.journal import append_created
 from wallet_app.ledger.models import Wallet
 from wallet_app.ledger.sql import WALLETS, unnested
 
@@ -75,6 +76,7 @@ def create(
             .returning(Wallet.id)
         )
         if created is not None:
+            append_created(connection, [created])
             return uuid, True
         existing = connection.scalar(select(Wallet.currency).where(Wallet.uuid == uuid))
     if existing != currency:
@@ -103,4 +105,6 @@ def create_many(wallets: Sequence[ImportedWallet]) -> int:
         "imported_updated_at": created_at,
     }
     with transaction() as connection:
-        return len(connection.execute(INSERT_IMPORTED, arrays).all())
+        created = connection.scalars(INSERT_IMPORTED, arrays).all()
+        append_created(connection, created)
+        return len(created)

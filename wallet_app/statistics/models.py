@@ -13,6 +13,7 @@ from sqlalchemy import (
     Date,
     DateTime,
     ForeignKey,
+    Index,
     Numeric,
     String,
     func,
@@ -29,6 +30,8 @@ class WalletRollup(db.Model):  # type: ignore[name-defined,misc]
     __tablename__ = "wallet_rollups"
     __table_args__ = (
         CheckConstraint("last_seq >= 0", name="last_seq_not_negative"),
+        # Which wallets are the busiest.
+        Index(None, "last_seq"),
         {"postgresql_with": {"fillfactor": 50}},
     )
 
@@ -87,6 +90,21 @@ class WalletDay(db.Model):  # type: ignore[name-defined,misc]
     highest: Mapped[Decimal] = mapped_column(Numeric)
     first_seq: Mapped[int] = mapped_column(BigInteger)
     last_seq: Mapped[int] = mapped_column(BigInteger)
+
+
+class ServiceCurrency(db.Model):  # type: ignore[name-defined,misc]
+    """All wallets of one currency: how many are known, and what they hold.
+
+    `balance` is the sum of their balances as of their rollups' last_seq, taken from
+    the balances in their histories: the amounts are counted by day, apart from it.
+    """
+
+    __tablename__ = "service_currencies"
+    __table_args__ = ({"postgresql_with": {"fillfactor": 50}},)
+
+    currency: Mapped[str] = mapped_column(String(3), primary_key=True)
+    wallets: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    balance: Mapped[Decimal] = mapped_column(Numeric, server_default=text("0"))
 
 
 class ServiceDay(db.Model):  # type: ignore[name-defined,misc]

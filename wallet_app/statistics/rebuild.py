@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Connection,
+    Select,
     Subquery,
     and_,
     bindparam,
@@ -22,9 +23,12 @@ from sqlalchemy.dialects.postgresql import insert
 
 from wallet_app.database import reading, transaction
 from wallet_app.database.conflicts import repeated
-from wallet_app.ledger.models import Wallet
+from wallet_app.feed import readers
+from wallet_app.ledger.models import Transaction, Wallet
 from wallet_app.ledger.sql import WALLETS
+from wallet_app.statistics import rollup
 from wallet_app.statistics.models import (
+    ServiceCurrency,
     ServiceDay,
     WalletDay,
     WalletRollup,
@@ -37,9 +41,10 @@ from wallet_app.statistics.rollup_sql import (
     IDS,
     ROWS_A_BATCH,
     TOTAL_MERGES,
-    WALLETS_A_BATCH,
 )
+from wallet_app.statistics.service_statistics import NEW
 
+WALLETS_A_BATCH = 500
 ROLLUPS = WalletRollup.__table__.c
 COUNTED = (
     select(ROLLUPS.wallet_id, ROLLUPS.last_seq)
@@ -274,3 +279,46 @@ CORRECT_DAYS = (
     .values({name: DAYS[name] + CORRECTION.c[name] for name in ("count", "total")})
     .returning(DAYS.day)
 )
+
+
+@repeated
+def rebuild_currencies() -> int:
+    """Make the service's currencies what the wallets say; return how many were not.
+
+    One pass over all wallets, while the rollup waits.
+    """
+    with transaction() as connection:
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        readers.lock(connection, rollup.READER)
+        expected = connection.execute(EXPECTED_CURRENCIES).all()
+        stored = connection.execute(select(*CURRENCIES)).all()
+        differing = {row.currency for row in {*expected} ^ {*stored}}
+        if differing:
+            connection.execute(delete(ServiceCurrency.__table__))
+            rows = [dict(row._mapping) for row in expected]
+            connection.execute(insert(ServiceCurrency.__table__), rows)
+    return len(differing)
+
+
+def expected_currencies() -> Select[Any]:
+    """By currency: the wallets that the rollup knows, and what they held as counted."""
+    counted = Transaction.__table__.alias("counted")
+    return (
+        select(
+            WALLETS.currency,
+            func.count().label("wallets"),
+            func.coalesce(func.sum(counted.c.balance_after), 0).label("balance"),
+        )
+        .select_from(Wallet.__table__)
+        .outerjoin(WalletRollup.__table__, ROLLUPS.wallet_id == WALLETS.id)
+        .outerjoin(
+            counted,
+            (counted.c.wallet_id == WALLETS.id) & (counted.c.seq == ROLLUPS.last_seq),
+        )
+        .where(WALLETS.id.not_in(select(NEW.c.wallet_id)))
+        .group_by(WALLETS.currency)
+    )
+
+
+CURRENCIES = ServiceCurrency.__table__.c
+EXPECTED_CURRENCIES = expected_currencies()

@@ -1,42 +1,51 @@
-"""Counts new transactions into the rollups, a bounded batch of wallets at a time."""
+"""Counts new transactions into the rollups: a reader of the feed."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, delete, select, text
 
-from wallet_app.database import reading, transaction
+from wallet_app.database import AnyRow, transaction
 from wallet_app.database.conflicts import repeated
+from wallet_app.feed import readers
+from wallet_app.feed.relay import relay
+from wallet_app.ledger.journal import BEHIND, CREATED, JOURNAL, JournalRow
 from wallet_app.statistics.rollup_sql import (
+    ADD_BALANCES,
     ADD_MISSING,
-    BEHIND,
+    ADD_WALLETS,
     COUNT_SPANS,
     LOCK,
     MARK,
     ROWS_A_BATCH,
     VERSIONS,
-    WALLETS_A_BATCH,
-    WINDOW_END,
 )
 
+READER = "rollup"
 # A good quarter of the time: the first duty of the machine is to money requests.
 PAUSE_RATIO = 2.5
 MAX_PAUSE_S = 1.0
 MAX_RUN_S = 120.0
-# The service's daily rows are shared by all batches, which are short.
+# The service's rows are shared by all batches, which are short.
 LOCK_TIMEOUT_MS = 5000
 
 Span = tuple[int, int, int]
+NEXT_BEHIND = (
+    select(JOURNAL.id, JOURNAL.wallet_ids)
+    .where(JOURNAL.kind == BEHIND)
+    .order_by(JOURNAL.id)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What one batch has done; `next_after_id` is None when it was the last."""
+    """What one batch has done; `is_last` when it has found nothing more to do."""
 
     transactions: int
-    wallets: int
-    next_after_id: int | None
+    is_last: bool
 
 
 def roll_up() -> int:
@@ -44,85 +53,119 @@ def roll_up() -> int:
     return sum(progress.transactions for progress in batches(pause_ratio=0))
 
 
-def roll_up_for(seconds: float, after_id: int = 0) -> int | None:
-    """Count for some time, with pauses; return where to go on, or None at the end."""
+def roll_up_for(seconds: float) -> bool:
+    """Count for some time, with pauses; return whether all is counted."""
     deadline = time.monotonic() + seconds
-    for progress in batches(after_id):
-        if time.monotonic() > deadline:
-            return progress.next_after_id
-    return None
+    for progress in batches():
+        if progress.is_last or time.monotonic() > deadline:
+            return progress.is_last
+    return True
 
 
-def batches(
-    start_after_id: int = 0, *, pause_ratio: float = PAUSE_RATIO
-) -> Iterator[Progress]:
-    """Count batch after batch, once through the wallets with ids above a start.
+def batches(*, pause_ratio: float = PAUSE_RATIO) -> Iterator[Progress]:
+    """Count batch after batch until there is nothing new.
 
     Rests `pause_ratio` times as long as each batch took.
     """
-    after_id: int | None = start_after_id
-    while after_id is not None:
+    is_last = False
+    while not is_last:
         started = time.monotonic()
-        progress = roll_up_batch(after_id)
+        progress = roll_up_batch()
         yield progress
-        after_id = progress.next_after_id
+        is_last = progress.is_last
         took_s = time.monotonic() - started
         time.sleep(min(took_s * pause_ratio, MAX_PAUSE_S))
 
 
-@repeated
-def roll_up_batch(after_id: int = 0) -> Progress:
-    """Count a bounded number of new transactions, of wallets with ids above `after_id`.
+def roll_up_batch() -> Progress:
+    """Count a bounded number of new transactions.
 
     Safe at any time, from any number of processes, and if killed in the middle: the
-    rollups' row locks serialise them, and last_seq moves with the totals.
+    rows' locks serialise them, and positions and last_seqs move with the totals.
     """
-    with reading() as connection:
-        last_id = connection.scalar(WINDOW_END, {"after_id": after_id})
-        if last_id is None:
-            return Progress(0, 0, None)
-        window = {"after_id": after_id, "last_id": last_id}
-        behind = connection.execute(BEHIND, window).all()
-    if not behind:
-        return Progress(0, 0, last_id)
-    wallet_ids: list[int] = []
-    rows = 0
-    for wallet_id, missing in behind:
-        wallet_ids.append(wallet_id)
-        rows += missing
-        if rows >= ROWS_A_BATCH:
-            break
-    with transaction() as connection:
-        connection.execute(ADD_MISSING, {"wallet_ids": wallet_ids})
-    with transaction() as connection:
-        counted = count_new(connection, wallet_ids)
-    if rows > ROWS_A_BATCH and counted:
-        # A long history takes several batches: come back to its wallet.
-        return Progress(counted, len(wallet_ids), wallet_ids[-1] - 1)
-    whole_window = len(wallet_ids) == len(behind) < WALLETS_A_BATCH
-    return Progress(
-        counted, len(wallet_ids), last_id if whole_window else wallet_ids[-1]
-    )
+    relayed = relay()
+    read, counted = count_feed()
+    behind = count_behind()
+    found_nothing = not (relayed or read or behind)
+    return Progress(counted + (behind or 0), is_last=found_nothing)
 
 
-def count_new(connection: Connection, wallet_ids: list[int]) -> int:
-    """Count the wallets' new transactions in the caller's transaction."""
+@repeated
+def count_feed() -> tuple[int, int]:
+    """Count what the feed tells next: how many events that were, and transactions."""
+    with transaction() as connection:
+        limit_patience(connection)
+        position = readers.lock(connection, READER)
+        rows = readers.read(connection, after=position, events=ROWS_A_BATCH)
+        if not rows:
+            return 0, 0
+        created = [one for row in rows if row.kind == CREATED for one in row.wallet_ids]
+        if created:
+            connection.execute(ADD_WALLETS, {"wallet_ids": created})
+        counted = count_up_to(connection, targets_of(rows))
+        end = rows[-1].position + rows[-1]._mapping["count"] - 1
+        readers.advance(connection, READER, end)
+    return end - position, counted
+
+
+def targets_of(rows: Sequence[AnyRow]) -> dict[int, int]:
+    """The last seq that the rows tell of each wallet."""
+    targets: dict[int, int] = {}
+    for row in rows:
+        for wallet_id, seq in zip(row.wallet_ids, row.seqs, strict=False):
+            targets[wallet_id] = max(seq, targets.get(wallet_id, 0))
+    return targets
+
+
+@repeated
+def count_behind() -> int | None:
+    """Count some of what came past the journal; None if there is no such thing."""
+    with transaction() as connection:
+        limit_patience(connection)
+        row = connection.execute(NEXT_BEHIND).one_or_none()
+        if row is None:
+            return None
+        versions = connection.execute(VERSIONS, {"wallet_ids": row.wallet_ids})
+        targets = {one.id: one.version for one in versions}
+        counted = count_up_to(connection, targets, most=ROWS_A_BATCH)
+        if counted < ROWS_A_BATCH:
+            connection.execute(delete(JournalRow.__table__).where(JOURNAL.id == row.id))
+    return counted
+
+
+def limit_patience(connection: Connection) -> None:
     # A lost rollup is counted again, so nobody waits for the disk.
     connection.execute(text("SET LOCAL synchronous_commit = off"))
     connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS:d}"))
-    ids = {"wallet_ids": wallet_ids}
-    done = {row.wallet_id: row.last_seq for row in connection.execute(LOCK, ids)}
-    # Only now: this statement's snapshot is younger than the locks.
-    spans = [
-        (row.id, done[row.id], min(row.version, done[row.id] + ROWS_A_BATCH))
-        for row in connection.execute(VERSIONS, ids)
-        if row.id in done and row.version > done[row.id]
-    ]
-    if not spans:
+
+
+def count_up_to(
+    connection: Connection, targets: dict[int, int], *, most: int | None = None
+) -> int:
+    """Count wallets' transactions up to a seq each, or the first `most` of them."""
+    if not targets:
         return 0
-    connection.execute(COUNT_SPANS, span_arrays(spans))
-    connection.execute(MARK, span_arrays(spans))
+    ids = {"wallet_ids": list(targets)}
+    connection.execute(ADD_MISSING, ids)
+    done = {row.wallet_id: row.last_seq for row in connection.execute(LOCK, ids)}
+    spans = list(spans_of(done, targets, most))
+    if spans:
+        connection.execute(COUNT_SPANS, span_arrays(spans))
+        connection.execute(ADD_BALANCES, span_arrays(spans))
+        connection.execute(MARK, span_arrays(spans))
     return sum(to_seq - from_seq for _, from_seq, to_seq in spans)
+
+
+def spans_of(
+    done: dict[int, int], targets: dict[int, int], most: int | None
+) -> Iterable[Span]:
+    for wallet_id, from_seq in done.items():
+        missing = targets[wallet_id] - from_seq
+        if most is not None:
+            missing = min(missing, most)
+            most -= max(0, missing)
+        if missing > 0:
+            yield wallet_id, from_seq, from_seq + missing
 
 
 def span_arrays(spans: list[Span]) -> dict[str, list[int]]:

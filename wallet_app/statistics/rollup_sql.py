@@ -10,63 +10,43 @@ from sqlalchemy import (
     bindparam,
     cast,
     func,
+    literal,
     select,
     update,
 )
 from sqlalchemy.dialects.postgresql import Insert, insert
 
+from wallet_app.ledger.models import Transaction
 from wallet_app.ledger.sql import TRANSACTIONS, WALLETS, unnested
 from wallet_app.statistics.models import (
+    ServiceCurrency,
     ServiceDay,
     WalletDay,
     WalletRollup,
     WalletTotal,
 )
 
-# Together they keep every statement far below a second.
-WALLETS_A_WINDOW = 20_000
-WALLETS_A_BATCH = 500
+# Keeps every statement far below a second.
 ROWS_A_BATCH = 10_000
 
 IDS = bindparam("wallet_ids", type_=ARRAY(BigInteger))
-AFTER_ID = bindparam("after_id", type_=BigInteger)
-LAST_ID = bindparam("last_id", type_=BigInteger)
 SPANS = unnested(
     "span",
     {"wallet_id": BigInteger, "from_seq": BigInteger, "to_seq": BigInteger},
 )
 ROLLUPS = WalletRollup.__table__.c
-LAST_SEQ = func.coalesce(ROLLUPS.last_seq, 0)
 UTC_DAY = cast(func.timezone("UTC", TRANSACTIONS.created_at), Date)
 
-WINDOW_END = select(
-    func.max(
-        select(WALLETS.id)
-        .where(WALLETS.id > AFTER_ID)
-        .order_by(WALLETS.id)
-        .limit(WALLETS_A_WINDOW)
-        .subquery()
-        .c.id
-    )
-)
-BEHIND = (
-    select(WALLETS.id, (WALLETS.version - LAST_SEQ).label("missing"))
-    .outerjoin(WalletRollup.__table__, ROLLUPS.wallet_id == WALLETS.id)
-    .where(WALLETS.id > AFTER_ID, WALLETS.id <= LAST_ID, WALLETS.version > LAST_SEQ)
-    .order_by(WALLETS.id)
-    .limit(WALLETS_A_BATCH)
-)
 ADD_MISSING = (
     insert(WalletRollup.__table__)
     .from_select(["wallet_id"], select(func.unnest(IDS)))
     .on_conflict_do_nothing()
 )
-# What another process counts right now need not be waited for: it is being counted.
 LOCK = (
     select(ROLLUPS.wallet_id, ROLLUPS.last_seq)
     .where(ROLLUPS.wallet_id == func.any(IDS))
     .order_by(ROLLUPS.wallet_id)
-    .with_for_update(skip_locked=True)
+    .with_for_update()
 )
 VERSIONS = select(WALLETS.id, WALLETS.version).where(WALLETS.id == func.any(IDS))
 MARK = (
@@ -187,3 +167,44 @@ def count_spans() -> Insert:
 
 
 COUNT_SPANS = count_spans()
+
+
+def add_balances() -> Insert:
+    """Add what the spans have changed of each currency's sum of balances."""
+    first, last = (Transaction.__table__.alias(name) for name in ("first", "last"))
+    changes = (
+        select(
+            WALLETS.currency,
+            literal(0),
+            func.sum(last.c.balance_after - first.c.balance_before),
+        )
+        .join_from(SPANS, WALLETS.id.table, WALLETS.id == SPANS.c.wallet_id)
+        .join(
+            first,
+            (first.c.wallet_id == SPANS.c.wallet_id)
+            & (first.c.seq == SPANS.c.from_seq + 1),
+        )
+        .join(
+            last,
+            (last.c.wallet_id == SPANS.c.wallet_id) & (last.c.seq == SPANS.c.to_seq),
+        )
+        .group_by(WALLETS.currency)
+        .order_by(WALLETS.currency)
+    )
+    return adding(ServiceCurrency, changes, CURRENCY_MERGES)
+
+
+def add_wallets() -> Insert:
+    """Add new wallets to their currencies' numbers."""
+    new = (
+        select(WALLETS.currency, func.count(), literal(0))
+        .where(WALLETS.id == func.any(IDS))
+        .group_by(WALLETS.currency)
+        .order_by(WALLETS.currency)
+    )
+    return adding(ServiceCurrency, new, CURRENCY_MERGES)
+
+
+CURRENCY_MERGES = {"wallets": SUM, "balance": SUM}
+ADD_BALANCES = add_balances()
+ADD_WALLETS = add_wallets()

@@ -169,6 +169,18 @@ class CurrencyStatistics(LeanSchema):
     currency = ma.fields.String(metadata={"example": "USD"})
     wallets = ma.fields.Integer(metadata={"example": 2})
     total_balance = Money(metadata={"example": "1500.00"})
+    deposited = Money(
+        metadata={"description": "What has come in from outside", "example": "2000.00"}
+    )
+    withdrawn = Money(
+        metadata={"description": "What has gone out for good", "example": "500.00"}
+    )
+    balanced = ma.fields.Boolean(
+        metadata={
+            "description": "The trial balance: deposited - withdrawn = total_balance",
+            "example": True,
+        }
+    )
     count = ma.fields.Integer(metadata={"description": "All transactions"})
     operations = Members(TypeTotal)
 

@@ -1,6 +1,6 @@
 """The service as a whole: exact at every moment, from the rollups and their tails."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from decimal import Decimal
@@ -18,14 +18,19 @@ from sqlalchemy import (
     func,
     literal,
     select,
+    union,
     union_all,
 )
 
 from wallet_app.database import db, shared_connection
 from wallet_app.errors import InvalidRequest
-from wallet_app.ledger.models import Wallet
+from wallet_app.feed import readers
+from wallet_app.ledger.journal import BEHIND, CREATED, JOURNAL, POSTED
+from wallet_app.ledger.models import Transaction, Wallet
+from wallet_app.ledger.operation_types import OF_ONE_WALLET
 from wallet_app.ledger.sql import TRANSACTIONS, WALLETS
-from wallet_app.statistics.models import ServiceDay, WalletRollup
+from wallet_app.statistics import rollup
+from wallet_app.statistics.models import ServiceCurrency, ServiceDay, WalletRollup
 from wallet_app.statistics.rollup_sql import UTC_DAY
 
 MAX_DAYS = 366
@@ -34,20 +39,71 @@ BUSIEST = 10
 ROLLUPS = WalletRollup.__table__.c
 SERVICE_DAYS = ServiceDay.__table__.c
 
-BY_CURRENCY = (
-    select(
-        WALLETS.currency,
-        func.count().label("wallets"),
-        func.sum(WALLETS.balance).label("total_balance"),
+TAIL_ROW = readers.FEED.position > readers.position_of(rollup.READER)
+
+
+def not_counted(kinds: Collection[str]) -> Any:
+    """The wallets of the journal's rows that the rollup has not read yet."""
+    feed, journal = readers.FEED, JOURNAL
+    rows = union_all(
+        select(journal.kind, journal.wallet_ids).where(journal.kind.in_(kinds)),
+        select(feed.kind, feed.wallet_ids).where(TAIL_ROW, feed.kind.in_(kinds)),
+    ).subquery("uncounted")
+    return select(func.unnest(rows.c.wallet_ids).label("wallet_id")).distinct()
+
+
+NEW = not_counted([CREATED]).subquery("new")
+MOVED = not_counted([POSTED, BEHIND]).subquery("moved")
+CURRENCIES = ServiceCurrency.__table__.c
+
+
+def by_currency() -> Select[Any]:
+    """By currency: how many wallets there are, and what they hold together.
+
+    Of the wallets that the rollup knows, and what has changed since.
+    """
+    new = (
+        select(WALLETS.currency, func.count().label("wallets"), literal(0))
+        .join_from(NEW, Wallet.__table__, WALLETS.id == NEW.c.wallet_id)
+        .group_by(WALLETS.currency)
     )
-    .group_by(WALLETS.currency)
-    .order_by(WALLETS.currency)
-)
-BUSIEST_WALLETS = (
-    select(WALLETS.uuid, WALLETS.currency, WALLETS.version.label("transactions"))
-    .order_by(WALLETS.version.desc(), WALLETS.uuid)
-    .limit(BUSIEST)
-)
+    counted = Transaction.__table__.alias("counted")
+    changed = (
+        select(
+            WALLETS.currency,
+            literal(0),
+            func.sum(WALLETS.balance - func.coalesce(counted.c.balance_after, 0)),
+        )
+        .join_from(MOVED, Wallet.__table__, WALLETS.id == MOVED.c.wallet_id)
+        .outerjoin(WalletRollup.__table__, ROLLUPS.wallet_id == WALLETS.id)
+        .outerjoin(
+            counted,
+            (counted.c.wallet_id == WALLETS.id) & (counted.c.seq == ROLLUPS.last_seq),
+        )
+        .group_by(WALLETS.currency)
+    )
+    parts = union_all(select(*CURRENCIES), new, changed).subquery("part")
+    return (
+        select(
+            parts.c.currency,
+            cast(func.sum(parts.c.wallets), BigInteger).label("wallets"),
+            func.sum(parts.c.balance).label("total_balance"),
+        )
+        .group_by(parts.c.currency)
+        .order_by(parts.c.currency)
+    )
+
+
+def busiest_wallets() -> Select[Any]:
+    """Who has the most transactions: among those counted as busy, and moved since."""
+    counted = select(ROLLUPS.wallet_id).order_by(ROLLUPS.last_seq.desc()).limit(BUSIEST)
+    among = union(counted, select(MOVED.c.wallet_id)).subquery("among")
+    return (
+        select(WALLETS.uuid, WALLETS.currency, WALLETS.version.label("transactions"))
+        .join_from(among, Wallet.__table__, WALLETS.id == among.c.wallet_id)
+        .order_by(WALLETS.version.desc(), WALLETS.uuid)
+        .limit(BUSIEST)
+    )
 
 
 def movements() -> Select[Any]:
@@ -68,10 +124,9 @@ def movements() -> Select[Any]:
     )
     tail = (
         select(WALLETS.currency, *fresh.c)
-        .select_from(Wallet.__table__)
+        .join_from(MOVED, Wallet.__table__, WALLETS.id == MOVED.c.wallet_id)
         .outerjoin(WalletRollup.__table__, ROLLUPS.wallet_id == WALLETS.id)
         .join(fresh, literal(True))
-        .where(WALLETS.version > last_seq)
     )
     parts = union_all(select(*SERVICE_DAYS), tail).subquery("part")
     in_range = parts.c.day.between(
@@ -92,6 +147,8 @@ def movements() -> Select[Any]:
 
 
 MOVEMENTS = movements()
+BY_CURRENCY = by_currency()
+BUSIEST_WALLETS = busiest_wallets()
 
 
 @contextmanager
@@ -144,12 +201,28 @@ def currency_statistics(
         )
         one["count"] += row._mapping["count"]
         one["total"] += row.total
+    deposited = total_of(operations, sign=1)
+    withdrawn = total_of(operations, sign=-1)
     return {
         "currency": currency.currency,
         "wallets": currency.wallets,
         "total_balance": currency.total_balance,
+        "deposited": deposited,
+        "withdrawn": withdrawn,
+        "balanced": deposited - withdrawn == currency.total_balance,
         "count": sum(one["count"] for one in operations.values()),
         "operations": sorted(
             operations.values(), key=lambda one: one["operation_type"]
         ),
     }
+
+
+def total_of(operations: dict[str, dict[str, Any]], *, sign: int) -> Decimal:
+    """What came from outside (1) or left (-1): transfers stay within the service."""
+    outside = [one.entry_types[0] for one in OF_ONE_WALLET]
+    totals = [
+        operations[one]["total"]
+        for one in outside
+        if one.sign == sign and one in operations
+    ]
+    return sum(totals, Decimal(0))

@@ -8,10 +8,9 @@ from wallet_app.statistics import rollup
 
 
 @shared_task(**RETRIES)
-def roll_up(after_id: int = 0) -> None:
+def roll_up() -> None:
     """Count new transactions into the rollups, for a while; more of it takes a hint."""
-    next_after_id = rollup.roll_up_for(rollup.MAX_RUN_S, after_id)
-    if next_after_id is None:
+    if rollup.roll_up_for(rollup.MAX_RUN_S):
         heartbeat.note(heartbeat.ROLLUP)
     else:
-        hints.send(hints.ROLL_UP, next_after_id)
+        hints.send(hints.ROLL_UP)

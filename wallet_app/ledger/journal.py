@@ -1,0 +1,71 @@
+"""The journal: what each transaction has done to wallets, for whoever follows.
+
+A posting writes one row for its whole batch, in its own transaction; creating wallets
+writes one too. The relay (wallet_app/feed) takes the rows away.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Identity,
+    String,
+    func,
+    insert,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from wallet_app.database import db
+
+# Entries of `seqs` in `wallet_ids`, in the order in which they were written.
+POSTED = "posted"
+# New wallets; there are no seqs.
+CREATED = "created"
+# Wallets with entries from before there was a journal, or past it; there are no seqs.
+BEHIND = "behind"
+
+
+class JournalRow(db.Model):  # type: ignore[name-defined,misc]
+    """One transaction's row, until it has been taken away."""
+
+    __tablename__ = "journal"
+    __table_args__ = (
+        CheckConstraint(
+            f"kind IN ('{POSTED}', '{CREATED}', '{BEHIND}')", name="kind_known"
+        ),
+        CheckConstraint(
+            f"kind <> '{POSTED}' OR cardinality(wallet_ids) = cardinality(seqs)",
+            name="a_seq_for_each",
+        ),
+        # A queue: its few rows are written and deleted all the time.
+        {
+            "postgresql_with": {
+                "autovacuum_vacuum_scale_factor": 0,
+                "autovacuum_vacuum_threshold": 5000,
+            }
+        },
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(10))
+    wallet_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    seqs: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default="{}")
+    created_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.now()
+    )
+
+
+JOURNAL = JournalRow.__table__.c
+APPEND = insert(JournalRow.__table__)
+
+
+def append_created(connection: Any, wallet_ids: Sequence[int]) -> None:
+    """Note new wallets, in the transaction that creates them."""
+    if wallet_ids:
+        row = {"kind": CREATED, "wallet_ids": list(wallet_ids)}
+        connection.execute(APPEND, row)
