@@ -13,8 +13,6 @@ from wallet_app.balances.schemas import (
     NewWallet,
     TransactionPage,
     TransactionQuery,
-    WalletBalance,
-    WalletDetails,
     WalletPage,
 )
 from wallet_app.database import AnyRow, reading
@@ -27,6 +25,7 @@ from wallet_app.errors import (
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
 from wallet_app.http.fields import Moment, Uuid, moment_text
 from wallet_app.http.pages import PageQuery, decode_position, page_of, read_seq
+from wallet_app.http.schemas import WalletBalance, WalletDetails
 from wallet_app.ledger import wallets
 
 blp = WalletBlueprint(

@@ -8,7 +8,11 @@ from marshmallow.validate import OneOf
 from wallet_app.http.fields import AMOUNT_PATTERN, Amount, Moment, Text, Uuid
 from wallet_app.http.lean import LeanSchema, Members
 from wallet_app.http.pages import PageQuery
-from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
+from wallet_app.http.schemas import (
+    DEMO_UUID,
+    TransactionDetails,
+    WalletDetails,
+)
 from wallet_app.ledger import money
 from wallet_app.ledger.operation_types import EntryType
 
@@ -38,14 +42,6 @@ class NewWallet(LeanSchema):
     )
 
 
-class WalletBalance(LeanSchema):
-    """What a wallet holds."""
-
-    uuid = Uuid(metadata={"example": DEMO_UUID})
-    balance = Amount(metadata={"example": "1000.00"})
-    currency = ma.fields.String(metadata={"example": "USD"})
-
-
 def check_past(moment: datetime) -> None:
     if moment > datetime.now(UTC):
         raise ma.ValidationError("Give a time that has passed.")
@@ -61,17 +57,6 @@ class BalanceQuery(LeanSchema):
             "example": "2026-01-31T23:59:59Z",
         },
     )
-
-
-class WalletDetails(WalletBalance):
-    """A wallet. `version` counts its transactions."""
-
-    status = ma.fields.String(
-        validate=OneOf(["active", "frozen"]), metadata={"example": "active"}
-    )
-    version = ma.fields.Integer(metadata={"example": 42})
-    created_at = Moment()
-    updated_at = Moment()
 
 
 class WalletPage(LeanSchema):

@@ -12,18 +12,14 @@ from flask.cli import with_appcontext
 from uuid_utils.compat import uuid7
 
 from wallet_app.balances import queries
-from wallet_app.balances.schemas import (
-    NewWallet,
-    TransactionPage,
-    WalletDetails,
-)
+from wallet_app.balances.schemas import NewWallet, TransactionPage
 from wallet_app.cli import output
 from wallet_app.cli.parameters import FieldType, json_option
 from wallet_app.database import reading
 from wallet_app.errors import InvalidRequest
 from wallet_app.http.fields import Amount, Moment, Uuid
 from wallet_app.http.pages import decode_position, page_of, read_seq
-from wallet_app.http.schemas import TransactionDetails
+from wallet_app.http.schemas import TransactionDetails, WalletDetails
 from wallet_app.ledger import money, wallets
 from wallet_app.ledger.operation_types import EntryType, OperationType
 from wallet_app.ledger.rules import Entry, Operation

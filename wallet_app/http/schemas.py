@@ -33,3 +33,22 @@ class TransactionDetails(LeanSchema):
         allow_none=True, metadata={"description": "A transfer's other wallet"}
     )
     created_at = Moment()
+
+
+class WalletBalance(LeanSchema):
+    """What a wallet holds."""
+
+    uuid = Uuid(metadata={"example": DEMO_UUID})
+    balance = Amount(metadata={"example": "1000.00"})
+    currency = ma.fields.String(metadata={"example": "USD"})
+
+
+class WalletDetails(WalletBalance):
+    """A wallet. `version` counts its transactions."""
+
+    status = ma.fields.String(
+        validate=OneOf(["active", "frozen"]), metadata={"example": "active"}
+    )
+    version = ma.fields.Integer(metadata={"example": 42})
+    created_at = Moment()
+    updated_at = Moment()
