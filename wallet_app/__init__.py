@@ -1,5 +1,7 @@
 """The wallet service."""
 
+from datetime import timedelta
+
 from flask import Flask
 
 from wallet_app import cli, database, errors, health
@@ -7,6 +9,8 @@ from wallet_app.background import celery_app
 from wallet_app.balances.group_read import GroupRead
 from wallet_app.balances.routes import blp as balances
 from wallet_app.config import Settings
+from wallet_app.events.following import Followers
+from wallet_app.events.routes import blp as events
 from wallet_app.http import docs
 from wallet_app.http.api import UuidConverter
 from wallet_app.http.application import WalletApp
@@ -42,9 +46,18 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["wallet_reader"] = GroupRead(deadline_ms=settings.deadline_ms)
     celery_app.init_app(app, settings, database_url)
     statement_files.init_app(app, settings)
+    app.extensions["followers"] = Followers()
+    app.extensions["events_keep"] = timedelta(days=settings.event_days)
     cli.init_app(app)
 
     api = docs.create_api(app)
-    for blueprint in (balances, operations, statistics, statements, health.blp):
+    for blueprint in (
+        balances,
+        operations,
+        events,
+        statistics,
+        statements,
+        health.blp,
+    ):
         api.register_blueprint(blueprint)
     return app

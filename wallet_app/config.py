@@ -28,6 +28,7 @@ class Settings:
     instance_dir: Path = Path("instance")
     statements_dir: Path | None = None
     statement_days: int = 30
+    event_days: int = 30
     workers: int = 2
     pool_size: int = 32
     group_commit: bool = True
@@ -56,6 +57,7 @@ class Settings:
                 statement_days=env.int(
                     "STATEMENT_DAYS", cls.statement_days, validate=positive
                 ),
+                event_days=env.int("EVENT_DAYS", cls.event_days, validate=positive),
                 workers=env.int(
                     "WORKERS", max(2, os.cpu_count() or 2), validate=positive
                 ),

@@ -97,6 +97,12 @@ class StatementExpired(WalletError):
     code, status, title = "statement_expired", 410, "The statement's time is over"
 
 
+class EventsExpired(WalletError):
+    """Says with which position to begin."""
+
+    code, status, title = "events_expired", 410, "The events are kept no more"
+
+
 class PreconditionFailed(WalletError):
     code, status, title = "precondition_failed", 412, "The wallet has changed"
 

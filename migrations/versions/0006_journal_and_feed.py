@@ -84,6 +84,7 @@ def upgrade() -> None:
 
 def take_over() -> None:
     """Begin with what there is: what is counted, and a note of what is not."""
+    op.execute("INSERT INTO feed_readers (name) VALUES ('relay'), ('rollup')")
     op.execute(
         "INSERT INTO service_currencies (currency, wallets, balance)"
         " SELECT currency, count(*), coalesce(sum(counted.balance_after), 0)"

@@ -146,7 +146,7 @@ def test_beat_sends_again_after_its_attempts_have_failed(app, context):
 
 def test_every_scheduled_message_expires_before_the_next(app):
     entries = app.extensions["celery"].conf.beat_schedule.values()
-    assert len(entries) == 5
+    assert len(entries) == 7
     for entry in entries:
         assert 0 < entry["options"]["expires"] < entry["schedule"]
         assert entry["task"] in roll_up.app.tasks

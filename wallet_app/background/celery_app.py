@@ -17,7 +17,8 @@ from wallet_app.database import db
 from wallet_app.database.connections import PatientConnection, connect
 
 # Rooms with tasks; each has them in a module of that name.
-ROOMS = ("background", "statistics", "statements")
+ROOMS = ("background", "feed", "statistics", "statements")
+RELAY_INTERVAL_S = 1
 RESUME_INTERVAL_S = 10
 PRUNE_INTERVAL_S = 60
 CLEAN_UP_INTERVAL_S = 15 * 60
@@ -103,6 +104,8 @@ def schedule(settings: Settings) -> dict[str, Any]:
     """What beat sends."""
     entries = {
         "roll-up": entry("statistics.tasks.roll_up", settings.rollup_interval_seconds),
+        "relay-journal": entry("feed.tasks.relay_journal", RELAY_INTERVAL_S),
+        "prune-feed": entry("feed.tasks.prune_feed", CLEAN_UP_INTERVAL_S),
         "resume-statements": entry(
             "statements.tasks.resume_statements", RESUME_INTERVAL_S
         ),

@@ -43,17 +43,21 @@ def limit_requests(app: Flask, settings: Settings) -> None:
     whole_s = settings.deadline_ms / 1000 + SLACK_S
     # An attempt to connect ends in time, unless the deadline is shorter than any.
     connect_s = whole_s - min(LEAST_CONNECT_TIMEOUT_S, whole_s / 2)
-
-    @app.before_request
-    def start_clock() -> None:
-        now = time.monotonic()
-        deadline.set(now + whole_s)
-        connect_until.set(now + connect_s)
+    app.extensions["request_times"] = (whole_s, connect_s)
+    app.before_request(lambda: start_clock(app))
 
     @app.teardown_request
     def stop_clock(_error: BaseException | None) -> None:
         deadline.set(math.inf)
         connect_until.set(math.inf)
+
+
+def start_clock(app: Flask) -> None:
+    """Give the request its time; anew if it is one that lasts."""
+    whole_s, connect_s = app.extensions["request_times"]
+    now = time.monotonic()
+    deadline.set(now + whole_s)
+    connect_until.set(now + connect_s)
 
 
 def remaining_s() -> float:

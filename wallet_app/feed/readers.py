@@ -27,6 +27,16 @@ def position_of(name: str) -> ColumnElement[Any]:
     return func.coalesce(found, 0)
 
 
+def position(connection: Connection, name: str) -> int:
+    """Where a reader is; 0 if it has never read."""
+    return int(connection.scalars(select(position_of(name))).one())
+
+
+def oldest(connection: Connection) -> int | None:
+    """The position of the oldest event that is kept."""
+    return connection.scalar(select(func.min(FEED.position)))
+
+
 def lock(connection: Connection, name: str) -> int:
     """Wait for a reader's position and hold it."""
     found = select(READERS.position).where(READERS.name == name).with_for_update()

@@ -1,29 +1,28 @@
 """Moves the journal's rows into the feed and gives them their positions."""
 
-from datetime import UTC, date, datetime, timedelta
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Connection,
     Date,
     bindparam,
     cast,
     delete,
     func,
     insert,
-    literal,
     select,
-    text,
 )
 
 from wallet_app.database import transaction
 from wallet_app.database.conflicts import repeated
-from wallet_app.feed import readers
+from wallet_app.feed import partitions, readers
 from wallet_app.feed.models import FeedRow
 from wallet_app.ledger.journal import BEHIND, JOURNAL, JournalRow
 
 ROWS_A_STEP = 500
+MAX_RUN_S = 60.0
 HEAD = bindparam("head", type_=BigInteger)
 TODAY = bindparam("today", type_=Date)
 COLUMNS = [
@@ -88,7 +87,7 @@ def relay() -> int:
     today = datetime.now(UTC).date()
     with transaction() as connection:
         head = readers.lock(connection, readers.RELAY)
-        ensure_partition(connection, today)
+        partitions.ensure(connection, today)
         moved = connection.scalars(MOVE, {"head": head, "today": today}).all()
         events: int = sum(moved)
         if events:
@@ -96,18 +95,8 @@ def relay() -> int:
     return events
 
 
-def partition_of(day: date) -> str:
-    return f"feed_{day:%Y%m%d}"
-
-
-def ensure_partition(connection: Connection, day: date) -> None:
-    """Make the day's partition, if it is the day's first row."""
-    name = partition_of(day)
-    if connection.scalar(select(func.to_regclass(literal(name)))) is None:
-        end = day + timedelta(days=1)
-        connection.execute(
-            text(
-                f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF feed"
-                f" FOR VALUES FROM ('{day}') TO ('{end}')"
-            )
-        )
+def relay_for(seconds: float) -> None:
+    """Move rows until there are none, or for some time."""
+    deadline = time.monotonic() + seconds
+    while relay() and time.monotonic() < deadline:
+        pass

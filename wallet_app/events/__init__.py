@@ -1,0 +1,1 @@
+"""What happens in the service, for whoever wants to follow it."""
