@@ -146,6 +146,7 @@ def test_beat_sends_again_after_its_attempts_have_failed(app, context):
 
 
 def test_every_scheduled_message_expires_before_the_next(app):
+    app.extensions["celery"].loader.import_default_modules()
     entries = app.extensions["celery"].conf.beat_schedule.values()
     assert len(entries) == 5
     for entry in entries:
