@@ -58,7 +58,14 @@ def create_api(app: Flask) -> WalletApi:
         OPENAPI_SWAGGER_UI_CONFIG={"validatorUrl": None},
         OPENAPI_REDOC_PATH="/redoc",
         OPENAPI_REDOC_URL="/static/redoc/redoc.standalone.js",
-        API_SPEC_OPTIONS={"info": {"description": DESCRIPTION}},
+        API_SPEC_OPTIONS={
+            "info": {
+                "description": DESCRIPTION,
+                "license": {"name": "MIT License", "identifier": "MIT"},
+            },
+            # Wherever the description was loaded from.
+            "servers": [{"url": "/"}],
+        },
     )
     app.register_blueprint(assets)
     api = WalletApi(app)
