@@ -179,9 +179,8 @@ BY_STATUS: dict[int, type[WalletError]] = {
 
 
 def init_app(app: Flask) -> None:
-    """Answer every error with a problem document and every request with its id."""
+    """Answer every error with a problem document."""
     app.register_error_handler(Exception, handle)
-    app.after_request(add_request_id)
 
 
 def request_id() -> str:
@@ -196,11 +195,6 @@ def request_id() -> str:
 
 def new_id() -> str:
     return os.urandom(16).hex()
-
-
-def add_request_id(response: Response) -> Response:
-    response.headers["X-Request-ID"] = request_id()
-    return response
 
 
 def handle(error: Exception) -> Response:
