@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from uuid import UUID
 
+import failover
 import psycopg
 import pytest
 from flask import Flask
-from sqlalchemy.engine import make_url
 
 from wallet_app.database import db
 from wallet_app.ledger import settling
@@ -14,11 +14,8 @@ from wallet_app.ledger import settling
 
 @pytest.fixture
 def admin(app: Flask, database_url: str) -> Iterator[psycopg.Connection]:
-    """A connection of the operator's."""
-    url = make_url(database_url).set(drivername="postgresql")
-    options = {"autocommit": True, "options": "-c default_transaction_read_only=off"}
-    with psycopg.connect(url.render_as_string(hide_password=False), **options) as own:
-        yield own
+    with failover.operator(database_url) as connection:
+        yield connection
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A failover, a full server, sessions that are ended: the real thing."""
 
-import contextlib
 import time
 import uuid
 
@@ -15,6 +14,7 @@ from every_call import (
     reads,
     send,
 )
+from failover import THEIRS, read_only
 from sqlalchemy.engine import make_url
 
 from wallet_app.background.tasks import OutageError
@@ -22,41 +22,12 @@ from wallet_app.database import db, engine
 from wallet_app.statistics.tasks import roll_up
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
-THEIRS = (
-    " FROM pg_stat_activity"
-    " WHERE datname = current_database() AND application_name = 'wallet'"
-)
-
-
-def end_sessions(admin):
-    """End the service's sessions, and wait until they are gone."""
-    admin.execute("SELECT pg_terminate_backend(pid)" + THEIRS)
-    while admin.execute("SELECT" + THEIRS).fetchall():
-        time.sleep(0.01)
-
-
-@pytest.fixture
-def read_only(admin, fresh_pool):
-    """The whole database takes no writes, as on a standby."""
-    name = f'"{admin.info.dbname}"'
-
-    @contextlib.contextmanager
-    def switch():
-        admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-        end_sessions(admin)
-        try:
-            yield
-        finally:
-            admin.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
-            end_sessions(admin)
-
-    return switch
 
 
 def test_database_that_takes_no_writes_is_read_and_refuses_the_rest(
-    client, runner, two, read_only
+    client, runner, fresh_pool, two, admin
 ):
-    with read_only():
+    with read_only(admin):
         db.engine.dispose()
         for call in money_calls(*two):
             assert_try_again(send(client, call), applied="no")
