@@ -53,6 +53,24 @@ def stopped(service: Service, mode: str) -> Fault:
     return Fault(f"PostgreSQL stopped ({mode}), started again", begin, end)
 
 
+def demoted(service: Service) -> Fault:
+    """PostgreSQL comes back as a standby, as after a failover, and is promoted."""
+
+    def begin() -> None:
+        pg_ctl(service, "stop", "--mode=fast")
+        cluster = embedded_cluster.prepare(service.data_dir)
+        signal = cluster.data_dir / "standby.signal"
+        signal.touch()
+        cluster.own(signal)
+        embedded_cluster.launch(cluster)
+
+    def end() -> None:
+        with service.connect() as connection:
+            connection.execute("SELECT pg_promote()")
+
+    return Fault("PostgreSQL becomes a standby, is promoted", begin, end)
+
+
 def terminated(service: Service) -> Fault:
     """Somebody ends the service's connections again and again."""
     over = threading.Event()

@@ -69,6 +69,7 @@ def faults(service: Service, proxy: Proxy, folder: Path) -> list[Fault]:
         disturbances.hanging(proxy, proxy.drop, "loses its connections"),
         disturbances.stopped(service, "fast"),
         disturbances.stopped(service, "immediate"),
+        disturbances.demoted(service),
     ]
 
 

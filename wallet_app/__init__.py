@@ -11,7 +11,7 @@ from wallet_app.balances.routes import blp as balances
 from wallet_app.config import Settings
 from wallet_app.events.following import Followers
 from wallet_app.events.routes import blp as events
-from wallet_app.http import docs
+from wallet_app.http import docs, headers
 from wallet_app.http.api import UuidConverter
 from wallet_app.http.application import WalletApp
 from wallet_app.http.json_provider import ExactJsonProvider
@@ -34,6 +34,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.converters["uuid"] = UuidConverter
 
     errors.init_app(app)
+    headers.init_app(app)
     database.init_app(app, settings, database_url)
     app.extensions["ledger"] = GroupCommit(
         Bounds(

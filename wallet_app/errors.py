@@ -10,9 +10,9 @@ import os
 from typing import Any
 
 from flask import Flask, Response, g, request
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
+
+from wallet_app.database import is_outage
 
 logger = logging.getLogger(__name__)
 MAX_REQUEST_ID_LENGTH = 128
@@ -185,9 +185,8 @@ BY_STATUS: dict[int, type[WalletError]] = {
 
 
 def init_app(app: Flask) -> None:
-    """Answer every error with a problem document and every request with its id."""
+    """Answer every error with a problem document."""
     app.register_error_handler(Exception, handle)
-    app.after_request(add_request_id)
 
 
 def request_id() -> str:
@@ -202,11 +201,6 @@ def request_id() -> str:
 
 def new_id() -> str:
     return os.urandom(16).hex()
-
-
-def add_request_id(response: Response) -> Response:
-    response.headers["X-Request-ID"] = request_id()
-    return response
 
 
 def handle(error: Exception) -> Response:
@@ -230,17 +224,10 @@ def as_wallet_error(error: Exception) -> WalletError:
         return error
     if isinstance(error, HTTPException):
         return from_http_exception(error)
-    if is_database_outage(error):
+    if is_outage(error):
         logger.warning("request %s: database: %s", request_id(), error)
         return Unavailable()
     return WalletError()
-
-
-def is_database_outage(error: Exception) -> bool:
-    """No connection, a lost one, or a timeout of the server: the same call may work."""
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    return isinstance(error, OperationalError | PoolTimeout)
 
 
 def from_http_exception(error: HTTPException) -> WalletError:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from queue import Empty
 
 import bulk_history
 import pytest
@@ -144,7 +145,25 @@ def test_beat_sends_again_after_its_attempts_have_failed(app, context):
         assert connection.scalar(text("SELECT count(*) FROM kombu_message")) == 2
 
 
+def test_worker_looks_for_messages_again_after_its_link_led_to_a_standby(
+    app, make_app, database_url
+):
+    direct = make_app(database_url=database_url, transaction_pooling=False)
+    with direct.extensions["celery"].connection_for_read() as connection:
+        channel = connection.default_channel
+        channel._new_queue("rollups")
+        link = channel.session.connection()
+        link.exec_driver_sql("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+        channel.session.commit()
+        # A worker ends at any other error.
+        with pytest.raises(connection.connection_errors):
+            channel._get("rollups")
+        with pytest.raises(Empty):
+            channel._get("rollups")
+
+
 def test_every_scheduled_message_expires_before_the_next(app):
+    app.extensions["celery"].loader.import_default_modules()
     entries = app.extensions["celery"].conf.beat_schedule.values()
     assert len(entries) == 7
     for entry in entries:

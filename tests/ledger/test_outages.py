@@ -381,11 +381,12 @@ def test_serialization_failures_are_not_repeated_beyond_the_deadline(
     assert stored() == {}
 
 
+@pytest.mark.parametrize("state", ["23514", "XX000"])
 def test_operation_that_the_database_refuses_fails_alone(
-    group, gate, crowd, new_wallet, on_insert
+    group, gate, crowd, new_wallet, on_insert, state
 ):
     wallet = new_wallet()
-    on_insert(POISON.format("23514"))
+    on_insert(POISON.format(state))
     futures = in_one_batch(
         group,
         gate,
@@ -529,8 +530,9 @@ def test_connection_lost_after_the_commit_applies_once(ledger, new_wallet, at_co
 
 
 @pytest.mark.parametrize("has_committed", [True, False])
+@pytest.mark.parametrize("state", ["57P01", "40003", "XX000"])
 def test_farewell_in_place_of_the_commits_answer_applies_once(
-    ledger, new_wallet, at_commit, has_committed
+    ledger, new_wallet, at_commit, state, has_committed
 ):
     """The server shuts down; whether it has committed before that, it does not say."""
     wallet = new_wallet()
@@ -539,7 +541,7 @@ def test_farewell_in_place_of_the_commits_answer_applies_once(
         if has_committed:
             commit(connection)
             flush(connection)
-        raise psycopg.errors.AdminShutdown("terminating connection")
+        raise psycopg.errors.lookup(state)("terminating connection")
 
     at_commit(say_farewell)
     operation = deposit(wallet, 1)

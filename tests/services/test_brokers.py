@@ -9,6 +9,7 @@ from datetime import timedelta
 import bulk_history
 import pytest
 import recount
+from failover import operator, read_only
 from sqlalchemy import text
 from workers import eventually
 
@@ -171,3 +172,19 @@ def test_without_its_broker_the_service_goes_on(broker, web, wallet, start_worke
     eventually(lambda: is_ready(web, location), 60)
     eventually(lambda: counted() == 301, 60)
     assert lifecycle.due() == [] or eventually(lambda: not lifecycle.due())
+
+
+def test_worker_outlives_a_database_that_takes_no_writes(
+    web, wallet, start_worker, database_url
+):
+    worker = start_worker()
+    eventually(lambda: counted() == 300)
+    with operator(database_url) as admin, read_only(admin):
+        time.sleep(5)
+        assert worker.process.poll() is None
+    bulk_history.add_transactions([wallet], 100, step=timedelta(hours=1))
+    eventually(lambda: counted() == 400, 60)
+    location = ask(web, wallet)
+    eventually(lambda: is_ready(web, location), 60)
+    assert worker.process.poll() is None
+    assert "raised unexpected" not in worker.log.read_text()

@@ -8,13 +8,18 @@ from celery.signals import worker_process_init, worker_ready, worker_shutdown
 from flask import Flask
 from kombu.transport import virtual
 from kombu.transport.sqlalchemy import Channel, Transport
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.exc import InternalError, PendingRollbackError, SQLAlchemyError
 
 from wallet_app.background import hints
 from wallet_app.background.heartbeat import Pulse
 from wallet_app.config import Settings
 from wallet_app.database import db
-from wallet_app.database.connections import PatientConnection, connect
+from wallet_app.database.connections import (
+    PatientConnection,
+    connect,
+    part_from_useless_links,
+)
 
 # Rooms with tasks; each has them in a module of that name.
 ROOMS = ("background", "feed", "statistics", "statements")
@@ -23,9 +28,31 @@ RESUME_INTERVAL_S = 10
 PRUNE_INTERVAL_S = 60
 CLEAN_UP_INTERVAL_S = 15 * 60
 
+
+class TablesChannel(Channel):
+    """kombu's channel to PostgreSQL, but one that recovers from an outage."""
+
+    def _engine_from_config(self) -> Engine:
+        engine: Engine = super()._engine_from_config()
+        part_from_useless_links(engine)
+        return engine
+
+    def _get(self, queue: str, timeout: float | None = None) -> Any:
+        try:
+            return super()._get(queue)
+        except SQLAlchemyError:
+            # kombu commits, whatever has happened: the session would stay broken.
+            self.session.rollback()
+            raise
+
+
+Transport.Channel = TablesChannel
 # kombu leaves its own errors out for PostgreSQL. Beat, whose channel is closed after an
-# attempt to send has failed, would then never open another, and never send again.
-Transport.connection_errors += virtual.Transport.connection_errors  # type: ignore[operator]
+# attempt to send has failed, would then never open another, and never send again. Nor
+# does it know what a standby says (25006), and what its own COMMIT after a lost link
+# leads to: a worker would end.
+MISSING_ERRORS: Any = (InternalError, PendingRollbackError)
+Transport.connection_errors += virtual.Transport.connection_errors + MISSING_ERRORS
 
 
 def init_app(app: Flask, settings: Settings, database_url: str) -> None:

@@ -12,7 +12,7 @@ from psycopg.errors import UndefinedColumn, UndefinedTable
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from wallet_app.database import ConnectionLostError
+from wallet_app.database import ConnectionLostError, is_outage
 from wallet_app.errors import WalletError
 from wallet_app.ledger.wallets import WalletClashError
 
@@ -66,4 +66,6 @@ def database_failure(error: Exception) -> str:
     if isinstance(cause, UndefinedTable | UndefinedColumn):
         return "The database is not up to date; bring it there with: flask db upgrade"
     reason = str(cause).strip().partition("\n")[0]
+    if is_outage(error):
+        return f"The database is not available; try again. ({reason})"
     return f"The database reports: {reason}"

@@ -1,9 +1,9 @@
 """PostgreSQL: the engine, its connections, and the one place for transactions."""
 
 from wallet_app.database.engine import db, init_app, migrate
+from wallet_app.database.outages import ConnectionLostError, is_outage
 from wallet_app.database.transactions import (
     AnyRow,
-    ConnectionLostError,
     ping,
     pipeline,
     reading,
@@ -16,6 +16,7 @@ __all__ = [
     "ConnectionLostError",
     "db",
     "init_app",
+    "is_outage",
     "migrate",
     "ping",
     "pipeline",

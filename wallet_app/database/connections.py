@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 import psycopg
 from flask import Flask
 from psycopg.abc import PQGen
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, event
 
 from wallet_app.config import Settings
+from wallet_app.database.outages import breaks_link
 
 Result = TypeVar("Result")
 
@@ -73,6 +74,17 @@ def is_late() -> bool:
 class PatientConnection(psycopg.Connection[Any]):
     """Waits for the server until the request's deadline, then gives the link up."""
 
+    last: psycopg.Cursor[Any] | None = None
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether the server has done the last statement that was executed here."""
+        return self.last is not None and self.last.pgresult is not None
+
+    def execute(self, *arguments: Any, **options: Any) -> psycopg.Cursor[Any]:
+        self.last = super().execute(*arguments, **options)
+        return self.last
+
     def wait(
         self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None
     ) -> Result:
@@ -117,6 +129,17 @@ def make_patient(engine: Engine) -> None:
 def needs_limits(engine: Engine | Connection) -> bool:
     """Whether each transaction needs its limits: the session cannot carry them."""
     return bool(engine.get_execution_options()["limits_every_transaction"])
+
+
+def part_from_useless_links(engine: Engine) -> None:
+    """Let the pool replace its connections after one has shown to be of no use."""
+
+    @event.listens_for(engine, "handle_error")
+    def judge(context: ExceptionContext) -> None:
+        # What fails without a statement is COMMIT.
+        at_commit = context.statement is None
+        if breaks_link(context.original_exception, at_commit=at_commit):
+            context.is_disconnect = True
 
 
 def set_limits_in_transactions(engine: Engine) -> None:

@@ -5,6 +5,7 @@ import threading
 import time
 from typing import Any
 
+import psycopg
 from flask import Flask
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
@@ -61,6 +62,7 @@ def init_app(app: Flask, settings: Settings, database_url: str) -> None:
     connections.limit_requests(app, settings)
     with app.app_context():
         connections.make_patient(db.engine)
+        connections.part_from_useless_links(db.engine)
         connections.set_limits_in_transactions(db.engine)
         ping_if_in_doubt(app, db.engine)
 
@@ -102,7 +104,7 @@ def engine_options(settings: Settings, database_url: str) -> dict[str, Any]:
 
 
 def ping_if_in_doubt(app: Flask, engine: Engine) -> None:
-    """Replace a connection that died while it lay in the pool.
+    """Replace the pool if a connection died in it, or leads to what is now a standby.
 
     As pool_pre_ping does, but only for a connection that has been idle for a while, or
     since before another one broke: a round trip before every statement would cost as
@@ -120,6 +122,15 @@ def ping_if_in_doubt(app: Flask, engine: Engine) -> None:
         idle_too_long = time.monotonic() - IDLE_BEFORE_PING_S
         if idle_since < max(idle_too_long, app.extensions["link_lost_at"]):
             try:
-                engine.dialect.do_ping(connection)
-            except engine.dialect.loaded_dbapi.Error as error:
+                if not takes_writes(connection):
+                    raise InvalidatePoolError
+            except psycopg.Error as error:
                 raise InvalidatePoolError from error
+
+
+def takes_writes(connection: psycopg.Connection) -> bool:
+    """Ask without a transaction, which would go on until the caller's ends."""
+    connection.autocommit = True
+    answer = connection.execute("SHOW transaction_read_only").fetchone()
+    connection.autocommit = False
+    return answer == ("off",)

@@ -13,7 +13,9 @@ from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from wallet_app.database import connections
+from wallet_app.database.connections import PatientConnection
 from wallet_app.database.engine import POOL_TIMEOUT_S, db
+from wallet_app.database.outages import ConnectionLostError, breaks_link
 
 AnyRow = Row[*tuple[Any, ...]]
 
@@ -40,17 +42,6 @@ def shared_connection() -> Iterator[None]:
         places.release()
 
 
-FAREWELLS = (
-    psycopg.errors.AdminShutdown,
-    psycopg.errors.CrashShutdown,
-    psycopg.errors.IdleInTransactionSessionTimeout,
-)
-
-
-class ConnectionLostError(Exception):
-    """The link to the database broke; whether a COMMIT got through is unknown."""
-
-
 @contextmanager
 def pipeline(*, lock_timeout_ms: int | None = None) -> Iterator[psycopg.Connection]:
     """One transaction on psycopg's own connection, in pipeline mode.
@@ -60,31 +51,34 @@ def pipeline(*, lock_timeout_ms: int | None = None) -> Iterator[psycopg.Connecti
     psycopg raises, or ConnectionLostError.
     """
     with db.engine.connect() as pooled:
-        connection: psycopg.Connection = pooled.connection.driver_connection  # type: ignore[assignment]
+        connection: PatientConnection = pooled.connection.driver_connection  # type: ignore[assignment]
         limits: dict[str, int] = pooled.get_execution_options()["limits"]
         if lock_timeout_ms is not None:
             limits = limits | {"lock_timeout": lock_timeout_ms}
+        committing = False
         try:
             with connection.pipeline():
                 for limit in connections.limits_sql(limits):
                     connection.execute(limit)
                 yield connection
+                committing = True
                 connection.commit()
         except psycopg.Error as error:
-            if not is_sound(connection, error):
+            # An earlier statement's error may come only now; COMMIT was skipped then.
+            at_commit = committing and connection.has_answered
+            if not is_sound(connection, error, at_commit=at_commit):
                 pooled.invalidate(error)
                 # What broke this link has probably broken those in the pool as well.
                 current_app.extensions["link_lost_at"] = time.monotonic()
-                raise ConnectionLostError(str(error)) from error
+                raise ConnectionLostError(str(error), in_doubt=committing) from error
             raise
 
 
-def is_sound(connection: psycopg.Connection, error: psycopg.Error) -> bool:
-    """Roll back after an error, if the link is still there to do so.
-
-    A server that says farewell may say it instead of what became of a COMMIT.
-    """
-    if connection.closed or isinstance(error, FAREWELLS):
+def is_sound(
+    connection: psycopg.Connection, error: psycopg.Error, *, at_commit: bool
+) -> bool:
+    """Roll back after an error, if the link is still there and of use."""
+    if connection.closed or breaks_link(error, at_commit=at_commit):
         return False
     try:
         connection.rollback()
@@ -113,6 +107,7 @@ def reader(engine: Engine) -> Engine:
 
 
 def ping() -> None:
-    """Ask the database for a sign of life; raises what SQLAlchemy raises if none."""
+    """Ask whether the database is there and takes writes; raises an outage if not."""
     with reading() as connection:
-        connection.execute(text("SELECT 1"))
+        if connection.scalar(text("SHOW transaction_read_only")) == "on":
+            raise ConnectionLostError("The server takes no writes.", in_doubt=False)

@@ -148,6 +148,9 @@ class WalletApi(Api):
     def _register_error_handlers(self) -> None:
         """The application's own handler answers every error."""
 
+    def _register_pagination_header(self) -> None:
+        """Pages are described by their schemas; no header has one."""
+
 
 class WalletBlueprint(Blueprint):
     """A blueprint that refuses unknown query parameters and documents its problems."""

@@ -23,14 +23,6 @@ def swagger_ui(name: str) -> Response:
     return send_from_directory(SWAGGER_UI, name, max_age=A_DAY_S)
 
 
-def stay_offline(response: Response) -> Response:
-    """Keep the pages from asking other hosts, as ReDoc does for its makers' logo."""
-    response.headers["Content-Security-Policy"] = (
-        "default-src 'self' 'unsafe-inline' data: blob:; worker-src blob:"
-    )
-    return response
-
-
 @assets.get("/problems/<code>")
 def problem_type(code: str) -> dict[str, object]:
     """What the `type` of a problem document points to."""
@@ -58,11 +50,17 @@ def create_api(app: Flask) -> WalletApi:
         OPENAPI_SWAGGER_UI_CONFIG={"validatorUrl": None},
         OPENAPI_REDOC_PATH="/redoc",
         OPENAPI_REDOC_URL="/static/redoc/redoc.standalone.js",
-        API_SPEC_OPTIONS={"info": {"description": DESCRIPTION}},
+        API_SPEC_OPTIONS={
+            "info": {
+                "description": DESCRIPTION,
+                "license": {"name": "MIT License", "identifier": "MIT"},
+            },
+            # Wherever the description was loaded from.
+            "servers": [{"url": "/"}],
+        },
     )
     app.register_blueprint(assets)
     api = WalletApi(app)
-    app.after_request_funcs.setdefault("api-docs", []).append(stay_offline)
     for field, kind in FIELD_TYPES.items():
         api.register_field(field, *kind)
     api.register_converter(UuidConverter, lambda _: UUID_IN_PATH)

@@ -11,10 +11,10 @@ from psycopg.errors import (
     SerializationFailure,
     UniqueViolation,
 )
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from wallet_app.database import ConnectionLostError
+from wallet_app.database import ConnectionLostError, is_outage
 from wallet_app.database.conflicts import jittered_s
 from wallet_app.database.connections import is_late
 from wallet_app.ledger import locking, posting
@@ -30,7 +30,7 @@ MAX_LOSSES = 5
 RETRY_PAUSE_S = 0.01
 MAX_DOUBLINGS = 5
 SINGLE_LOCK_TIMEOUT_MS = 20
-DATABASE_ERRORS = (psycopg.Error, ConnectionLostError, OperationalError, PoolTimeout)
+DATABASE_ERRORS = (psycopg.Error, ConnectionLostError, DBAPIError, PoolTimeout)
 
 # A unique violation: another process has posted a reference since we looked it up. The
 # next look-up finds it.
@@ -184,10 +184,14 @@ def post_with_retries(
             last_error: Exception
             losses, last_error = losses + 1, error
         except ConnectionLostError as error:
-            applied, losses, last_error = "unknown", losses + 1, error
+            losses, last_error = losses + 1, error
+            if error.in_doubt:
+                applied = "unknown"
         except REPEATABLE as error:
             last_error = error
-        except (psycopg.OperationalError, OperationalError, PoolTimeout) as error:
+        except Exception as error:
+            if not is_outage(error):
+                raise
             raise NoAnswerError(applied=applied) from error
         if losses == MAX_LOSSES or is_late():
             break

@@ -3,22 +3,20 @@
 from typing import Any
 from uuid import UUID
 
-from celery import shared_task
-
 from wallet_app.background import hints
-from wallet_app.background.tasks import RETRIES
+from wallet_app.background.tasks import task
 from wallet_app.statements import lifecycle, writer
 
 LIMITS: dict[str, Any] = {"soft_time_limit": 900, "time_limit": 960}
 
 
-@shared_task(**RETRIES, **LIMITS)
+@task(**LIMITS)
 def write_statement(statement_id: str) -> None:
     """Write the file of a statement, unless somebody else does."""
     writer.write(UUID(statement_id))
 
 
-@shared_task(**RETRIES)
+@task()
 def resume_statements() -> None:
     """Send hints for statements that wait, or whose worker is gone."""
     for statement_id in lifecycle.due():
@@ -26,7 +24,7 @@ def resume_statements() -> None:
             break
 
 
-@shared_task(**RETRIES)
+@task()
 def expire_statements() -> None:
     """Delete the files of statements whose time is over."""
     writer.expire()
