@@ -3,6 +3,7 @@
 from flask import Flask
 
 from wallet_app.cli.demo import demo_command
+from wallet_app.cli.events import events_group
 from wallet_app.cli.failures import WalletGroup
 from wallet_app.cli.reports import rollup_command, statement_command, stats_command
 from wallet_app.cli.seed import seed_command
@@ -28,6 +29,7 @@ wallet = WalletGroup(
         rollup_command,
         statement_command,
         stats_command,
+        events_group,
         smoke_command,
     ],
 )

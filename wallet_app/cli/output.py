@@ -22,6 +22,11 @@ def document(content: Any) -> None:
     click.echo(json.dumps(content, indent=2, default=str))
 
 
+def line(content: Any) -> None:
+    """Print JSON on a line of its own, for who reads line by line."""
+    click.echo(json.dumps(content, default=str))
+
+
 def pairs(content: dict[str, str]) -> None:
     """Print names and values in two columns."""
     width = max(map(len, content))
