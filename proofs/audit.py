@@ -20,6 +20,10 @@ BOOKS = {
     ),
     "a history has a gap or a step that does not chain": books.STEPS_THAT_DO_NOT_CHAIN,
     "a transfer lacks one of its entries": books.TRANSFERS_WITHOUT_TWO_MATCHING_ENTRIES,
+    "an entry is not told of once, in journal or feed": (
+        books.ENTRIES_NOT_TOLD_OF_ONCE
+    ),
+    "an event is out of its place in the feed": books.EVENTS_OUT_OF_PLACE,
     "a balance is negative": "SELECT uuid FROM wallets WHERE balance < 0",
 }
 STORED_ENTRIES = (

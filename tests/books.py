@@ -62,6 +62,33 @@ TRANSFERS_WITHOUT_TWO_MATCHING_ENTRIES = """
         OR count(reference_id) <> 1
         OR bool_or(reference_id <> transfer_id)
 """
+# Each entry is told of once: in the journal, or with a position in the feed; or it came
+# past the journal, which a note of its wallet says.
+ENTRIES_NOT_TOLD_OF_ONCE = """
+    WITH told AS (
+        SELECT e.* FROM journal, unnest(wallet_ids, seqs) AS e (wallet_id, seq)
+        WHERE kind = 'posted'
+        UNION ALL
+        SELECT e.* FROM feed, unnest(wallet_ids, seqs) AS e (wallet_id, seq)
+        WHERE kind = 'posted'
+    )
+    SELECT coalesce(told.wallet_id, posted.wallet_id), coalesce(told.seq, posted.seq)
+    FROM told FULL JOIN transactions AS posted
+    ON posted.wallet_id = told.wallet_id AND posted.seq = told.seq
+    GROUP BY 1, 2 HAVING count(told.seq) <> 1 OR count(posted.seq) <> 1
+"""
+EVENTS_OUT_OF_PLACE = """
+    WITH places AS (
+        SELECT position, kind, wallet_id, seq,
+               row_number() OVER (ORDER BY position, place) AS expected_position,
+               position + place - 1 AS event_position,
+               row_number() OVER (PARTITION BY wallet_id, kind
+                                  ORDER BY position, place) AS expected_seq
+        FROM feed, unnest(wallet_ids, seqs) WITH ORDINALITY AS e (wallet_id, seq, place)
+    )
+    SELECT * FROM places
+    WHERE event_position <> expected_position OR seq <> expected_seq
+"""
 
 
 def empty() -> None:

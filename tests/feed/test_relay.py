@@ -3,6 +3,7 @@
 from concurrent.futures import wait
 from datetime import UTC, datetime, timedelta
 
+import books
 import ops
 import pytest
 from ops import Crowd, deposit, transfer
@@ -37,15 +38,10 @@ def relay_all():
 
 def assert_each_transaction_is_fed_once_in_order():
     """Against the tables themselves."""
-    fed = events()
-    assert [one.position for one in fed] == list(range(1, len(fed) + 1))
-    posted = [(one.wallet_id, one.seq) for one in fed if one.kind == "posted"]
+    assert journal() == []
     with reading() as connection:
-        rows = connection.execute(text("SELECT wallet_id, seq FROM transactions"))
-        assert sorted(posted) == sorted(map(tuple, rows))
-    for wallet_id in {wallet_id for wallet_id, _ in posted}:
-        seqs = [seq for one, seq in posted if one == wallet_id]
-        assert seqs == list(range(1, len(seqs) + 1))
+        for query in (books.ENTRIES_NOT_TOLD_OF_ONCE, books.EVENTS_OUT_OF_PLACE):
+            assert connection.execute(text(query)).all() == []
 
 
 @pytest.fixture
