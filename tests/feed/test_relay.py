@@ -122,6 +122,7 @@ def test_a_relay_that_dies_before_its_commit_has_moved_nothing(new_wallet, monke
 
 
 def test_a_second_relay_waits_for_the_first(app, new_wallet):
+    relay.relay()
     new_wallet()
     with transaction() as other:
         readers.lock(other, readers.RELAY)
