@@ -38,8 +38,12 @@ hypothesis.settings.load_profile("tests")
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what starts whole services: the rest fills the time beside it."""
+    """Begin with what takes long; mark what an other database could change."""
+    for item in items:
+        if "database_url" in getattr(item, "fixturenames", ()):
+            item.add_marker("database")
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
