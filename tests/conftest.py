@@ -1,6 +1,7 @@
 """A real PostgreSQL with the real migrations; tables are emptied between tests."""
 
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -36,6 +37,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("tests")
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
+
+
+def pytest_configure() -> None:
+    """Whoever is told to end stops the servers that the tests have started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
