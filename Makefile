@@ -34,8 +34,8 @@ run: setup ## Start the whole service (PORT=8000 HOST=127.0.0.1), end it with Ct
 AT_ONCE = $(MAKE) --jobs=3 --output-sync --no-print-directory
 
 # A file stays in one process, which keeps what its tests share; ARGS="-n 0" is one for all.
-# Twice as many as CI has processors: half of the time the tests wait.
-PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
+# One more than two processors: half of the time the tests wait. More make the slow slower.
+PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 
 test: setup ## Run the tests with coverage (ARGS="-k name" picks some)
 	exec $(BIN)/pytest --cov $(PARALLEL) $(ARGS)
