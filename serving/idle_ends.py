@@ -2,11 +2,13 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import gevent
 from gunicorn.workers.ggevent import GeventWorker
+
+from serving.hanging_up import stop_hearing
 
 
 class IdleEnds(GeventWorker):
@@ -44,5 +46,4 @@ class IdleEnds(GeventWorker):
     def end_idle(self) -> None:
         """Read no more from the idle clients: what they have sent is still served."""
         for greenlet in self.idle:
-            with suppress(OSError):
-                self.clients[greenlet].shutdown(socket.SHUT_RD)
+            stop_hearing(self.clients[greenlet])

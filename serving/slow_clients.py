@@ -2,14 +2,16 @@
 
 import errno
 import socket
-from contextlib import suppress
 from typing import Any
 
 import gevent
 from gunicorn.workers.ggevent import GeventWorker
 
+from serving.hanging_up import stop_hearing
+
 BODY_TIMEOUT_S = 30
-SEND_TIMEOUT_S = 30
+# More than a body's, whose reads it bounds as well.
+SEND_TIMEOUT_S = 40
 
 
 class SlowClients(GeventWorker):
@@ -39,5 +41,4 @@ def end_body(req: Any, sock: socket.socket) -> None:
     """Read no more, as if the client had hung up; it still gets its answer."""
     # What comes yet must not be taken for another request.
     req.force_close()
-    with suppress(OSError):
-        sock.shutdown(socket.SHUT_RD)
+    stop_hearing(sock)
