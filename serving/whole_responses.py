@@ -36,7 +36,7 @@ class WholeResponse:
 
 
 class WholeResponses(GeventWorker):
-    """A send is the dearest thing that gunicorn does for an answer: it would do two."""
+    """Sends once for an answer: gunicorn would twice, and wake its client twice."""
 
     def handle_request(
         self, listener_name: Any, req: Any, sock: Any, addr: Any
