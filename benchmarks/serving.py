@@ -33,16 +33,19 @@ KEPT = 64
 
 
 def ways(stack: ExitStack, store: database.Database) -> list[Way]:
-    servers = {
-        name: stack.enter_context(serve(name, "wsgi:app", store.url, options=flags))
-        for name, flags in VARIANTS.items()
-    }
-    direct = [Way(name, server, server.port) for name, server in servers.items()]
-    proxied = [
-        Way(f"{name}, behind nginx", server, stack.enter_context(nginx(server.port)))
-        for name, server in ((name, servers[name]) for name in BEHIND_NGINX)
-    ]
-    return direct + proxied
+    def start(name: str) -> Server:
+        options = VARIANTS[name]
+        return stack.enter_context(serve(name, "wsgi:app", store.url, options=options))
+
+    found = []
+    for name in VARIANTS:
+        server = start(name)
+        found.append(Way(name, server, server.port))
+    for name in BEHIND_NGINX:
+        server = start(name)
+        port = stack.enter_context(nginx(server.port))
+        found.append(Way(f"{name}, behind nginx", server, port))
+    return found
 
 
 def speed(figures: Figures, found: list[Way]) -> str:
@@ -136,7 +139,7 @@ def ends(store: database.Database, wallet: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=14)
     parser.add_argument("--seconds", type=int, default=1)
     options = parser.parse_args()
     with database.throw_away() as store:
@@ -157,9 +160,7 @@ def main() -> None:
                 figures.extend(measure(cells, store, rounds=1, seconds=options.seconds))
             print(report.machine(store, rounds=options.rounds, seconds=options.seconds))
             print(speed(figures, found), report.failures(figures), sep="\n\n")
-            # Apart: a gunicorn behind nginx is one of those without.
-            for some in (found[: len(VARIANTS)], found[len(VARIANTS) :]):
-                print(asyncio.run(patience(some, wallet)))
+            print(asyncio.run(patience(found, wallet)))
         print(ends(store, wallet))
         store.check_books()
 
