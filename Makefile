@@ -17,7 +17,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 # Each is a module of proofs/, with a row in docs/reliability.md.
 PROOFS := model bank kills faults ring same-key held-lock sigterm thousand rubbish reporting soak
 .PHONY: proof $(PROOFS:%=proof-%) mutants
-.PHONY: bench bench-quick bench-clients bench-workers bench-large
+.PHONY: bench bench-quick bench-clients bench-workers bench-large bench-serving
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' \
@@ -100,6 +100,9 @@ bench-workers: setup ## Throughput against workers, and threads in them
 
 bench-large: setup ## Throughput with ten million transactions in the table
 	$(BENCH) large $(BENCH_OPTIONS)
+
+bench-serving: setup ## What each part of gunicorn's worker is worth (8 minutes)
+	$(BIN)/python -m benchmarks.serving $(BENCH_ARGS)
 
 proof: $(PROOFS:%=proof-%) ## Run the slow proofs of docs/reliability.md, one by one
 
