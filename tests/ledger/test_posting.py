@@ -351,9 +351,7 @@ def statements() -> Iterator[list[str]]:
     execute = psycopg.Connection.execute
 
     def note(connection, query, *args, **options):
-        # The limits that a transaction begins with do not count.
-        if b"set_config" not in query:
-            sent.append(query.decode())
+        sent.append(query.decode())
         return execute(connection, query, *args, **options)
 
     with pytest.MonkeyPatch.context() as patch:
