@@ -32,6 +32,7 @@ RUN useradd --system --no-create-home --uid 10001 --shell /usr/sbin/nologin wall
 WORKDIR /app
 COPY --from=build /venv /venv
 COPY gunicorn.conf.py wsgi.py celery_worker.py ./
+COPY serving serving
 COPY migrations migrations
 
 USER 10001

@@ -17,7 +17,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 # Each is a module of proofs/, with a row in docs/reliability.md.
 PROOFS := model bank kills faults ring same-key held-lock sigterm thousand rubbish reporting soak
 .PHONY: proof $(PROOFS:%=proof-%) mutants
-.PHONY: bench bench-quick bench-clients bench-workers bench-large
+.PHONY: bench bench-quick bench-clients bench-workers bench-large bench-serving
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' \
@@ -29,22 +29,36 @@ setup: ## Make .venv with everything in it (needs Python 3.11 or newer)
 run: setup ## Start the whole service (PORT=8000 HOST=127.0.0.1), end it with Ctrl-C
 	@exec $(BIN)/python -m wallet_app.standalone.launcher --host $(HOST) --port $(PORT)
 
+# What one prints comes in one piece, when it is over; one that fails fails the whole.
+# A shell between make and the tests (hence exec) would not pass on that they should end.
+AT_ONCE = $(MAKE) --jobs=3 --output-sync --no-print-directory
+
 # A file stays in one process, which keeps what its tests share; ARGS="-n 0" is one for all.
-PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# One more than two processors: half of the time the tests wait. More make the slow slower.
+PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 
 test: setup ## Run the tests with coverage (ARGS="-k name" picks some)
-	$(BIN)/pytest --cov $(PARALLEL) $(ARGS)
+	exec $(BIN)/pytest --cov $(PARALLEL) $(ARGS)
 
 MATRIX := serializable pgbouncer postgres-15
-.PHONY: test-matrix $(MATRIX:%=test-%)
+.PHONY: test-databases test-matrix $(MATRIX:%=test-%)
 
-test-matrix: $(MATRIX:%=test-%) ## Run the tests on three other kinds of database
+test-databases: override ARGS += -m "database and not services"
+test-databases: $(MATRIX:%=test-%) ## Run what uses the database on three other kinds of it
+
+test-matrix: $(MATRIX:%=test-%) ## Run all tests on these, even what uses none
 
 $(MATRIX:%=test-%): test-%: setup
-	$(BIN)/python -m tests.matrix $* $(PARALLEL) $(ARGS)
+	exec $(BIN)/python -m tests.matrix $* $(PARALLEL) $(ARGS)
+
+BROKERS := postgresql rabbitmq redis
+.PHONY: $(BROKERS:%=test-%)
 
 test-services: setup ## Test the workers with PostgreSQL, RabbitMQ and Redis as broker
-	$(BIN)/pytest -m services tests/services $(ARGS)
+	@exec $(AT_ONCE) $(BROKERS:%=test-%)
+
+$(BROKERS:%=test-%): test-%: setup
+	TEST_BROKERS=$* exec $(BIN)/pytest -m services tests/services $(ARGS)
 
 bench-reporting: setup ## Measure what reports cost (6 minutes)
 	$(BIN)/python -m benchmarks.reporting
@@ -89,6 +103,9 @@ bench-workers: setup ## Throughput against workers, and threads in them
 
 bench-large: setup ## Throughput with ten million transactions in the table
 	$(BENCH) large $(BENCH_OPTIONS)
+
+bench-serving: setup ## What each part of gunicorn's worker is worth (8 minutes)
+	$(BIN)/python -m benchmarks.serving $(BENCH_ARGS)
 
 proof: $(PROOFS:%=proof-%) ## Run the slow proofs of docs/reliability.md, one by one
 

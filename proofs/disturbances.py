@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import subprocess
 import threading
 import time
@@ -14,7 +13,7 @@ import psycopg
 
 from proofs.service import ROOT, Service
 from proofs.tcp_proxy import Proxy
-from tests.debian import install
+from tests import debian
 from wallet_app.standalone import embedded_cluster
 from wallet_app.standalone.embedded_cluster import PORT
 
@@ -152,9 +151,7 @@ def slow_disk(folder: Path) -> Fault:
 
 def preloaded(folder: Path, name: str) -> dict[str, str]:
     """The environment of a program with one of our C files loaded before libc."""
-    if shutil.which("cc") is None:
-        for package in ("gcc", "libc6-dev"):
-            install(package)
+    debian.need("cc", "gcc", "libc6-dev")
     library = folder / f"{name}.so"
     source = ROOT / "proofs" / f"{name}.c"
     subprocess.run(

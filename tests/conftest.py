@@ -1,6 +1,7 @@
 """A real PostgreSQL with the real migrations; tables are emptied between tests."""
 
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -38,8 +39,17 @@ hypothesis.settings.load_profile("tests")
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
+def pytest_configure() -> None:
+    """Whoever is told to end stops the servers that the tests have started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what starts whole services: the rest fills the time beside it."""
+    """Begin with what takes long; mark what an other database could change."""
+    for item in items:
+        if "database_url" in getattr(item, "fixturenames", ()):
+            item.add_marker("database")
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

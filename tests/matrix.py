@@ -1,4 +1,4 @@
-"""The whole suite on another kind of database: serializable, PgBouncer, PostgreSQL 15.
+"""The tests on another kind of database: serializable, PgBouncer, PostgreSQL 15.
 
 `python -m tests.matrix pgbouncer -k retries`: what follows the kind is for pytest.
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy.engine import URL, make_url
 
-from tests.debian import install
+from tests import debian
 from wallet_app.standalone import embedded, embedded_cluster
 from wallet_app.standalone.embedded_cluster import PORT, SUPERUSER, Cluster
 
@@ -55,8 +55,7 @@ def serializable() -> Iterator[str]:
 @contextlib.contextmanager
 def postgres_15() -> Iterator[str]:
     """Debian's PostgreSQL 15, with the settings of the embedded one."""
-    if not POSTGRES_15.exists():
-        install("postgresql-15")
+    debian.need(str(POSTGRES_15 / "initdb"), "postgresql-15")
     with folder("wallet-pg15-") as base:
         owner = embedded_cluster.prepare(base / "18").owner
         cluster = Cluster(base / "15", POSTGRES_15, 15, owner)
@@ -86,8 +85,7 @@ def postgres_15() -> Iterator[str]:
 @contextlib.contextmanager
 def pgbouncer(database_url: str) -> Iterator[int]:
     """The port of a PgBouncer in transaction mode before a server on a socket."""
-    if not Path(PGBOUNCER).exists():
-        install("pgbouncer")
+    debian.need(PGBOUNCER, "pgbouncer")
     server = make_url(database_url)
     port = free_port()
     with folder("wallet-pgbouncer-") as base:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -10,10 +9,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.debian import install
+from tests import debian
 
 START_TIMEOUT_S = 90
-RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 
 
 def free_port() -> int:
@@ -87,8 +86,7 @@ class Redis(Broker):
         return f"redis://127.0.0.1:{self.port}/0"
 
     def command(self) -> list[str]:
-        if shutil.which("redis-server") is None:
-            install("redis-server")
+        debian.need("redis-server", "redis-server")
         address = ["--bind", "127.0.0.1", "--port", str(self.port)]
         return ["redis-server", *address, "--appendonly", "yes", "--save", ""]
 
@@ -109,10 +107,9 @@ class RabbitMq(Broker):
         return f"amqp://guest:guest@127.0.0.1:{self.port}//"
 
     def command(self) -> list[str]:
-        if not RABBITMQ.exists():
-            install("rabbitmq-server")
+        debian.need(RABBITMQ, "rabbitmq-server")
         (self.folder / "enabled_plugins").write_text("[].")
-        return [str(RABBITMQ)]
+        return [RABBITMQ]
 
     def environment(self) -> dict[str, str]:
         return {

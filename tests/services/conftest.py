@@ -1,5 +1,6 @@
 """The same tests against each broker."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +13,10 @@ from workers import Worker
 
 from wallet_app.config import Settings
 
+KINDS = os.environ.get("TEST_BROKERS", "postgresql rabbitmq redis").split()
 
-@pytest.fixture(scope="session", params=["postgresql", "rabbitmq", "redis"])
+
+@pytest.fixture(scope="session", params=KINDS)
 def broker(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[brokers.Broker | None]:

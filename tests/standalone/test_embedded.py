@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import psutil
 import psycopg
@@ -16,6 +15,7 @@ from wallet_app.standalone import embedded, embedded_cluster
 from wallet_app.standalone.embedded import EmbeddedDatabaseError
 from wallet_app.standalone.embedded_cluster import is_running, server_note
 
+pytestmark = pytest.mark.slow
 USE_AND_PRINT_URL = """
 import sys
 from pathlib import Path
@@ -34,13 +34,6 @@ def show(server: embedded.Server, setting: str) -> str:
         row = connection.execute(f"SHOW {setting}").fetchone()
     assert row is not None
     return str(row[0])
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    """Not pytest's: the start of another pytest closes that to PostgreSQL's user."""
-    with TemporaryDirectory() as name:
-        yield Path(name)
 
 
 @pytest.fixture

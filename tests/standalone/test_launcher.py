@@ -1,38 +1,18 @@
-"""The one-command start, with the real programs: all of it comes up, all of it ends."""
+"""The one-command start, with the real programs: all of it comes up."""
 
 import json
-import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
-from runs import (
-    END_SECONDS,
-    Run,
-    free_port,
-    launch_in_vain,
-    left_behind,
-    started,
-    wait_for,
-)
+from runs import Run, free_port, launch_in_vain, started, wait_for
 
 from wallet_app.config import Settings
-from wallet_app.standalone import embedded, launcher, processes
-from wallet_app.standalone.embedded_cluster import is_running
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    """Not pytest's: the start of another pytest closes that to PostgreSQL's user."""
-    with TemporaryDirectory() as name:
-        yield Path(name)
+from wallet_app.standalone import launcher, processes
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +20,6 @@ def service(folder: Path) -> Iterator[Run]:
     """A run, with demo data, for the tests that let it live."""
     with started(folder / "service", folder / "service.log") as run:
         yield run
-
-
-@pytest.fixture
-def instance_dir(folder: Path) -> Iterator[Path]:
-    """For all the runs that come to an end; none of them leaves a process."""
-    yield folder / "instance"
-    assert left_behind(folder / "instance") == []
 
 
 @pytest.mark.slow
@@ -84,68 +57,6 @@ def test_taken_port_is_named_before_anything_starts(
     assert f"Cannot listen on 127.0.0.1 port {service.port}" in message
     assert "make run PORT=" in message
     assert not (tmp_path / "pg").exists()
-
-
-@pytest.mark.slow
-def test_signals_leave_no_process_and_the_next_run_finds_the_money(
-    instance_dir: Path, tmp_path: Path
-) -> None:
-    with started(instance_dir, tmp_path / "log", "--no-demo") as run:
-        wallet = run.post("/api/v1/wallets", {"currency": "USD"})["uuid"]
-        deposit = {"operation_type": "DEPOSIT", "amount": 7}
-        run.post(f"/api/v1/wallets/{wallet}/operation", deposit)
-        # A browser's idle connection does not keep the web server from ending.
-        with socket.create_connection(("127.0.0.1", run.port)) as browser:
-            browser.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert browser.recv(12) == b"HTTP/1.1 200"
-            assert run.end(signal.SIGINT) == 0
-        assert left_behind(instance_dir) == []
-    with started(instance_dir, tmp_path / "log", "--no-demo") as run:
-        balance = json.loads(run.get(f"/api/v1/wallets/{wallet}/balance"))
-        assert balance["balance"] == "7.00"
-        assert run.end(signal.SIGTERM) == 0
-        assert left_behind(instance_dir) == []
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the children")
-def test_killed_launcher_leaves_no_web_server_and_no_worker(
-    instance_dir: Path, tmp_path: Path
-) -> None:
-    with started(instance_dir, tmp_path / "log", "--no-demo") as run:
-        run.process.kill()
-        run.process.wait()
-
-        def only_postgresql() -> bool:
-            return all("postgres" in name for name in left_behind(instance_dir))
-
-        wait_for(only_postgresql, END_SECONDS, lambda: left_behind(instance_dir))
-    # The next user takes the database over, and ends it.
-    embedded.start(instance_dir / "pg").stop()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("program", ["gunicorn", "celery"])
-def test_dead_child_ends_everything(
-    instance_dir: Path, tmp_path: Path, program: str
-) -> None:
-    with started(instance_dir, tmp_path / "log", "--no-demo") as run:
-        os.kill(run.main_pid(program), signal.SIGKILL)
-        assert run.process.wait(END_SECONDS) == 1
-        assert "ended with signal SIGKILL" in run.output()
-
-
-@pytest.mark.slow
-def test_configured_database_is_used_and_left_running(
-    instance_dir: Path, tmp_path: Path, folder: Path
-) -> None:
-    with embedded.start(folder / "pg") as server:
-        with started(
-            instance_dir, tmp_path / "log", "--no-demo", database_url=server.url
-        ) as run:
-            assert "Starting PostgreSQL" not in run.output()
-            assert run.end(signal.SIGTERM) == 0
-        assert is_running(folder / "pg")
 
 
 def test_database_that_does_not_answer_is_named(

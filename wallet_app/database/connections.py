@@ -148,13 +148,13 @@ def set_limits_in_transactions(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def set_limits(connection: Connection) -> None:
         if needs_limits(connection):
-            for limit in limits_sql(connection.get_execution_options()["limits"]):
+            for limit in connection.get_execution_options()["limits"].values():
                 connection.exec_driver_sql(limit.decode())
 
 
-def limits_sql(limits: dict[str, int]) -> list[bytes]:
-    """Timeouts, in milliseconds, for the rest of a transaction.
+def limits_sql(**limits: int) -> dict[str, bytes]:
+    """The statements that limit the rest of a transaction, in milliseconds, by name.
 
     SET LOCAL, which sharded engines pass on to their nodes; set_config() they do not.
     """
-    return [f"SET LOCAL {name} = {ms:d}".encode() for name, ms in limits.items()]
+    return {name: f"SET LOCAL {name} = {ms:d}".encode() for name, ms in limits.items()}

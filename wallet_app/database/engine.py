@@ -97,7 +97,7 @@ def engine_options(settings: Settings, database_url: str) -> dict[str, Any]:
         "pool_timeout": POOL_TIMEOUT_S,
         "connect_args": connect_args,
         "execution_options": {
-            "limits": limits,
+            "limits": connections.limits_sql(**limits),
             "limits_every_transaction": settings.transaction_pooling,
         },
     }

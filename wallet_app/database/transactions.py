@@ -52,14 +52,15 @@ def pipeline(*, lock_timeout_ms: int | None = None) -> Iterator[psycopg.Connecti
     """
     with db.engine.connect() as pooled:
         connection: PatientConnection = pooled.connection.driver_connection  # type: ignore[assignment]
-        limits: dict[str, int] = pooled.get_execution_options()["limits"]
+        limits: dict[str, bytes] = pooled.get_execution_options()["limits"]
         if lock_timeout_ms is not None:
-            limits = limits | {"lock_timeout": lock_timeout_ms}
+            limits = limits | connections.limits_sql(lock_timeout=lock_timeout_ms)
         committing = False
         try:
             with connection.pipeline():
-                for limit in connections.limits_sql(limits):
-                    connection.execute(limit)
+                cursor = connection.cursor()
+                for limit in limits.values():
+                    cursor.execute(limit)
                 yield connection
                 committing = True
                 connection.commit()

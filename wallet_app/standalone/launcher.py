@@ -98,9 +98,7 @@ def launch(options: argparse.Namespace, settings: Settings) -> None:
 def web_command(host: str, port: int) -> list[str]:
     """The command line of gunicorn."""
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    # A browser's idle connection would hold the end up for as long as it may.
-    patience = ["--graceful-timeout", "3"]
-    return [sys.executable, "-m", "gunicorn", "--bind", address, *patience, "wsgi:app"]
+    return [sys.executable, "-m", "gunicorn", "--bind", address, "wsgi:app"]
 
 
 def worker_command(queue: str, *options: str) -> list[str]:

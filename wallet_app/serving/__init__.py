@@ -1,1 +1,0 @@
-"""How gunicorn serves: the worker that gunicorn.conf.py configures."""
