@@ -169,6 +169,12 @@ def test_a_stream_goes_on_behind_the_last_event_that_was_seen(
     assert told(text)[1][2] == client.get(f"{PATH}?after=3").json["data"][0]
 
 
+@pytest.mark.parametrize("text", ["x", "-1", "1.5", "", "1" * 19])
+def test_a_last_event_that_cannot_be_is_refused(client, text):
+    answer = client.get(PATH, headers={"Last-Event-ID": text})
+    assert (answer.status_code, answer.json["code"]) == (422, "validation_failed")
+
+
 def test_a_new_stream_begins_now(app, client, happen, monkeypatch):
     happen(10)
     crowd = Crowd(app, 1)

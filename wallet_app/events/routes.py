@@ -1,5 +1,6 @@
 """Events over HTTP: pages, long polls, and Server-Sent Events."""
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,6 @@ from wallet_app.events.schemas import EventDetails, EventPage, EventQuery
 from wallet_app.feed import readers
 from wallet_app.feed.events import Page
 from wallet_app.http.api import WalletBlueprint
-from wallet_app.http.pages import MAX_SEQ
 from wallet_app.ledger import wallets
 
 blp = WalletBlueprint(
@@ -25,10 +25,11 @@ blp = WalletBlueprint(
 )
 EVENT = EventDetails()
 STREAM = "text/event-stream"
+POSITION = re.compile("[0-9]{1,18}")
 LAST_EVENT_ID = {
     "in": "header",
     "name": "Last-Event-ID",
-    "description": "Of a stream: go on behind this position",
+    "description": "For a stream: go on behind this position",
     "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
 }
 
@@ -48,8 +49,9 @@ def list_events(query: dict[str, Any]) -> Any:
     (Server-Sent Events); browsers take a broken stream up by themselves.
     """
     wanted = Filter(types=query["types"], wallet_id=wallet_id_of(query["wallet"]))
+    last_seen = last_event_id()
     if request.accept_mimetypes.best_match(["application/json", STREAM]) == STREAM:
-        return streamed(query.get("after"), wanted)
+        return streamed(query.get("after") if last_seen is None else last_seen, wanted)
     after = first_position(query.get("after", 0))
     if query["wait"]:
         page = wait_for_page(after, query["limit"], wanted, wait_s=query["wait"])
@@ -78,10 +80,18 @@ def first_position(after: int) -> int:
     return after
 
 
+def last_event_id() -> int | None:
+    """The position that a broken stream has come to, if its client says so."""
+    text = request.headers.get("Last-Event-ID")
+    if text is None:
+        return None
+    if not POSITION.fullmatch(text):
+        message = "Give the id of the last event that you have seen, such as 42."
+        raise InvalidRequest(message, errors={"Last-Event-ID": [message]})
+    return int(text)
+
+
 def streamed(after: int | None, wanted: Filter) -> Response:
-    last_id = request.headers.get("Last-Event-ID", "")
-    if last_id.isascii() and last_id.isdecimal() and len(last_id) < len(str(MAX_SEQ)):
-        after = int(last_id)
     if after is None:
         with reading() as connection:
             after = readers.position(connection, readers.RELAY)
