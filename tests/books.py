@@ -6,6 +6,8 @@ from wallet_app.database import reading, transaction
 
 # Children first. DELETE, not a rolled back savepoint: commits and threads are real.
 TABLES_IN_DELETE_ORDER = (
+    "webhook_deliveries",
+    "webhooks",
     "statements",
     "heartbeats",
     "service_currencies",

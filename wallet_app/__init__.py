@@ -21,6 +21,8 @@ from wallet_app.standalone import embedded
 from wallet_app.statements import files as statement_files
 from wallet_app.statements.routes import blp as statements
 from wallet_app.statistics.routes import blp as statistics
+from wallet_app.webhooks import registry as webhook_registry
+from wallet_app.webhooks.routes import blp as webhooks
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -49,16 +51,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     statement_files.init_app(app, settings)
     app.extensions["followers"] = Followers()
     app.extensions["events_keep"] = timedelta(days=settings.event_days)
+    webhook_registry.init_app(app, settings)
     cli.init_app(app)
 
     api = docs.create_api(app)
-    for blueprint in (
-        balances,
-        operations,
-        events,
-        statistics,
-        statements,
-        health.blp,
-    ):
+    features = (balances, operations, events, statistics, statements, webhooks)
+    for blueprint in (*features, health.blp):
         api.register_blueprint(blueprint)
     return app

@@ -39,6 +39,7 @@ class Settings:
     statement_timeout_ms: int = 10_000
     max_body_bytes: int = 1024 * 1024
     rollup_interval_seconds: int = 5
+    webhooks_private: bool = False
     log_level: str = "INFO"
 
     @classmethod
@@ -84,6 +85,7 @@ class Settings:
                     cls.rollup_interval_seconds,
                     validate=positive,
                 ),
+                webhooks_private=on_or_off(env, "WEBHOOKS_PRIVATE", "off"),
                 log_level=env.str(
                     "LOG_LEVEL",
                     cls.log_level,

@@ -57,6 +57,14 @@ class StatementNotFound(WalletError):
     code, status, title = "statement_not_found", 404, "There is no such statement"
 
 
+class WebhookNotFound(WalletError):
+    code, status, title = "webhook_not_found", 404, "There is no such webhook"
+
+
+class DeliveryNotFound(WalletError):
+    code, status, title = "delivery_not_found", 404, "There is no such delivery"
+
+
 class MethodNotAllowed(WalletError):
     code, status, title = "method_not_allowed", 405, "The path has no such method"
     advice = "This path does not take that method; see the Allow header."
@@ -101,6 +109,14 @@ class EventsExpired(WalletError):
     """Says with which position to begin."""
 
     code, status, title = "events_expired", 410, "The events are kept no more"
+
+
+class WebhookDisabled(WalletError):
+    code, status, title = "webhook_disabled", 409, "The webhook is disabled"
+
+
+class TooManyWebhooks(WalletError):
+    code, status, title = "too_many_webhooks", 409, "There are as many as there may be"
 
 
 class PreconditionFailed(WalletError):

@@ -4,14 +4,19 @@ from functools import partial
 from typing import Any
 
 from celery import Celery, Task
-from celery.signals import worker_process_init, worker_ready, worker_shutdown
+from celery.signals import (
+    worker_process_init,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 from flask import Flask
 from kombu.transport import virtual
 from kombu.transport.sqlalchemy import Channel, Transport
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import InternalError, PendingRollbackError, SQLAlchemyError
 
-from wallet_app.background import hints
+from wallet_app.background import ending, hints
 from wallet_app.background.heartbeat import Pulse
 from wallet_app.config import Settings
 from wallet_app.database import db
@@ -22,10 +27,12 @@ from wallet_app.database.connections import (
 )
 
 # Rooms with tasks; each has them in a module of that name.
-ROOMS = ("background", "feed", "statistics", "statements")
+ROOMS = ("background", "feed", "statistics", "statements", "webhooks")
 RELAY_INTERVAL_S = 1
 RESUME_INTERVAL_S = 10
 PRUNE_INTERVAL_S = 60
+# How soon a worker takes the deliveries up again that another has left.
+DELIVER_INTERVAL_S = 5
 CLEAN_UP_INTERVAL_S = 15 * 60
 
 
@@ -83,8 +90,11 @@ def init_app(app: Flask, settings: Settings, database_url: str) -> None:
         task_soft_time_limit=240,
         task_time_limit=300,
         task_default_queue="rollups",
-        # A large statement must not delay the rollups.
-        task_routes={hints.WRITE_STATEMENT: {"queue": "statements"}},
+        # A large statement must not delay the rollups, nor either of them a webhook.
+        task_routes={
+            hints.WRITE_STATEMENT: {"queue": "statements"},
+            "wallet_app.webhooks.tasks.deliver": {"queue": "webhooks"},
+        },
         imports=[f"wallet_app.{room}.tasks" for room in ROOMS],
         beat_schedule=schedule(settings),
         timezone="UTC",
@@ -139,6 +149,8 @@ def schedule(settings: Settings) -> dict[str, Any]:
         "expire-statements": entry(
             "statements.tasks.expire_statements", CLEAN_UP_INTERVAL_S
         ),
+        "deliver-webhooks": entry("webhooks.tasks.deliver", DELIVER_INTERVAL_S),
+        "clean-up-webhooks": entry("webhooks.tasks.clean_up", PRUNE_INTERVAL_S),
         "forget-workers": entry("background.tasks.forget_workers", CLEAN_UP_INTERVAL_S),
     }
     if settings.broker_url is None:
@@ -171,6 +183,7 @@ def connect_signals(app: Flask) -> None:
 
     worker_process_init.connect(lambda **_: forget_connections(app), weak=False)
     worker_ready.connect(start_pulse, weak=False)
+    worker_shutting_down.connect(lambda **_: ending.announce(), weak=False)
     worker_shutdown.connect(stop_pulses, weak=False)
 
 

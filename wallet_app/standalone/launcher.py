@@ -86,6 +86,12 @@ def launch(options: argparse.Namespace, settings: Settings) -> None:
                     ),
                     # A large statement must not delay the rollups.
                     "The statement worker": worker_command("statements"),
+                    "The webhook worker": worker_command(
+                        # While one process ends a run, the other goes on.
+                        "webhooks",
+                        "--concurrency",
+                        "2",
+                    ),
                 }
             )
         )

@@ -1,0 +1,1 @@
+"""Webhooks: tells customers' servers what the feed tells, signed, at least once."""
