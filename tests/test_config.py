@@ -44,6 +44,7 @@ def test_every_setting_is_read_from_its_variable(environment):
         "statements_dir": "/tmp/s",
         "group_commit": "off",
         "transaction_pooling": "on",
+        "webhooks_private": "on",
         "log_level": "ERROR",
     }
     values = {
@@ -51,6 +52,7 @@ def test_every_setting_is_read_from_its_variable(environment):
         "statements_dir": Path("/tmp/s"),
         "group_commit": False,
         "transaction_pooling": True,
+        "webhooks_private": True,
     }
     for number, field in enumerate(fields(Settings), start=11):
         text = texts.get(field.name, str(number))

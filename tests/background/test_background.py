@@ -24,6 +24,7 @@ from wallet_app.background.worker_pool import ProcessLock
 from wallet_app.database import db, reading, transaction
 from wallet_app.statistics import rollup
 from wallet_app.statistics.tasks import roll_up
+from wallet_app.webhooks.tasks import deliver
 
 
 def readiness(client):
@@ -181,6 +182,7 @@ def test_messages_are_acknowledged_late_and_fetched_singly(app):
     route = app.extensions["celery"].amqp.router.route
     assert route({}, hints.WRITE_STATEMENT)["queue"].name == "statements"
     assert route({}, hints.ROLL_UP)["queue"].name == "rollups"
+    assert route({}, deliver.name)["queue"].name == "webhooks"
 
 
 def test_delivered_messages_are_deleted_and_waiting_ones_kept(context):

@@ -14,6 +14,7 @@ from wallet_app.cli.wallets import (
     move_command,
     show_command,
 )
+from wallet_app.cli.webhooks import webhooks_group
 from wallet_app.ledger.operation_types import OF_ONE_WALLET
 
 wallet = WalletGroup(
@@ -30,6 +31,7 @@ wallet = WalletGroup(
         statement_command,
         stats_command,
         events_group,
+        webhooks_group,
         smoke_command,
     ],
 )

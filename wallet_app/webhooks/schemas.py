@@ -7,7 +7,7 @@ from marshmallow.validate import Length, OneOf
 
 from wallet_app.http.fields import TEXT_PATTERN, Flag, Moment, Text, Uuid
 from wallet_app.http.lean import LeanSchema, Members
-from wallet_app.webhooks.addresses import MAX_URL_LENGTH
+from wallet_app.webhooks.addresses import MAX_URL_LENGTH, PUBLIC_URL
 from wallet_app.webhooks.deliveries import EVENT_TYPE_OF
 from wallet_app.webhooks.registry import EVENT_TYPES
 
@@ -15,18 +15,9 @@ URL = "https://example.com/wallet-events"
 STATES = ("pending", "delivered", "failed")
 
 
-class EventTypes(ma.fields.List[Any]):
-    """Which events: each once, one at least."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(
-            ma.fields.String(validate=OneOf(EVENT_TYPES)),
-            validate=Length(1, len(EVENT_TYPES)),
-            **options,
-        )
-
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
-        return list(dict.fromkeys(super()._deserialize(value, attr, data, **kwargs)))
+def event_types(**options: Any) -> ma.fields.Field[Any]:
+    one = ma.fields.String(validate=OneOf(EVENT_TYPES))
+    return ma.fields.List(one, validate=Length(1, len(EVENT_TYPES)), **options)
 
 
 def url(**options: Any) -> ma.fields.Field[Any]:
@@ -34,7 +25,7 @@ def url(**options: Any) -> ma.fields.Field[Any]:
         validate=Length(1, MAX_URL_LENGTH),
         metadata={
             "description": "https, with a public address; no user, no fragment",
-            "pattern": TEXT_PATTERN,
+            "pattern": PUBLIC_URL,
             "example": URL,
         },
         **options,
@@ -58,7 +49,7 @@ class NewWebhook(LeanSchema):
     """A webhook to be added."""
 
     url = url(required=True)
-    event_types = EventTypes(load_default=list(EVENT_TYPES))
+    event_types = event_types(load_default=list(EVENT_TYPES))
     description = description(load_default=None)
     ordered = Flag(load_default=True, metadata=ORDERED)
     disabled = Flag(load_default=False, metadata=DISABLED)
@@ -68,7 +59,7 @@ class WebhookChange(LeanSchema):
     """What is to be different; what is not given stays."""
 
     url = url()
-    event_types = EventTypes()
+    event_types = event_types()
     description = description()
     ordered = Flag(metadata=ORDERED)
     disabled = Flag(

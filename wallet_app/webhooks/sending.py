@@ -57,11 +57,11 @@ class TimedSocket:
         return io.BufferedReader(TimedReader(self))
 
     def close(self) -> None:
-        self.sock.close()
+        """http.client's, which comes before an answer without a length is read."""
 
 
 class TimedReader(io.RawIOBase):
-    """The bytes of one answer; http.client closes it, and not the socket."""
+    """The bytes of one answer."""
 
     def __init__(self, timed: TimedSocket) -> None:
         self.timed = timed
@@ -87,6 +87,7 @@ class Endpoint:
         self.url = url
         self.private = private
         self.connection: Connection | None = None
+        self.timed: TimedSocket | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -95,9 +96,9 @@ class Endpoint:
         self.close()
 
     def close(self) -> None:
-        if self.connection is not None:
-            self.connection.close()
-            self.connection = None
+        if self.timed is not None:
+            self.timed.sock.close()
+        self.timed = self.connection = None
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> int:
         """The answer's status; raises one of FAILURES."""
@@ -125,11 +126,10 @@ class Endpoint:
         body: bytes,
         headers: Mapping[str, str],
     ) -> int:
-        if self.connection is None:
-            self.connection = connect(parts, deadline, private=self.private)
-        timed = self.connection.sock
-        assert isinstance(timed, TimedSocket), "it never connects by itself"
-        timed.deadline = deadline
+        if self.connection is None or self.timed is None:
+            self.timed = TimedSocket(connect(parts, deadline, private=self.private))
+            self.connection = connection_on(self.timed, parts)
+        self.timed.deadline = deadline
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self.connection.request("POST", path, body, dict(headers))
         answer = self.connection.getresponse()
@@ -139,23 +139,29 @@ class Endpoint:
         return answer.status
 
 
-def connect(parts: SplitResult, deadline: Deadline, *, private: bool) -> Connection:
-    """A connection to the URL's host, whose certificate must be that of its name."""
-    host, default_port = parts.hostname or "", addresses.PORTS[parts.scheme]
+def connection_on(timed: TimedSocket, parts: SplitResult) -> Connection:
+    default_port = addresses.PORTS[parts.scheme]
     port = default_port if parts.port is None else parts.port
-    sock = dial(host, port, deadline, private=private)
-    if parts.scheme == "https":
-        try:
-            sock.settimeout(deadline.left_s())
-            sock = tls().wrap_socket(sock, server_hostname=host)
-        except BaseException:
-            sock.close()
-            raise
-    connection = Connection(host, port)
+    connection = Connection(parts.hostname or "", port)
     # The Host header leaves it out.
     connection.default_port = default_port
-    connection.sock = TimedSocket(sock)
+    connection.sock = timed
     return connection
+
+
+def connect(parts: SplitResult, deadline: Deadline, *, private: bool) -> socket.socket:
+    """A socket to the URL's host, whose certificate must be that of its name."""
+    host = parts.hostname or ""
+    port = addresses.PORTS[parts.scheme] if parts.port is None else parts.port
+    sock = dial(host, port, deadline, private=private)
+    if parts.scheme == "http":
+        return sock
+    try:
+        sock.settimeout(deadline.left_s())
+        return tls().wrap_socket(sock, server_hostname=host)
+    except BaseException:
+        sock.close()
+        raise
 
 
 def dial(host: str, port: int, deadline: Deadline, *, private: bool) -> socket.socket:

@@ -31,7 +31,7 @@ MINUTE, HOUR = 60, 60 * 60
 # After each failed attempt; after the last of them, the delivery has failed.
 RETRY_AFTER_S = (
     *(5, 30, 2 * MINUTE, 10 * MINUTE, HOUR, 3 * HOUR),
-    *(6 * HOUR, 12 * HOUR, 24 * HOUR, 24 * HOUR),
+    *(6 * HOUR, 12 * HOUR, 24 * HOUR, 24 * HOUR, 24 * HOUR),
 )
 # So that those who failed together do not come together again.
 JITTER = 0.2
