@@ -24,7 +24,7 @@ class Worker:
         log: Path,
         *,
         name: str = "worker",
-        queues: str = "rollups,statements,webhooks",
+        queues: str = "rollups,statements",
         concurrency: int = 1,
         beat: bool = True,
     ) -> None:
