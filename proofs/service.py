@@ -29,7 +29,13 @@ class Service:
     """gunicorn and PostgreSQL, and what can be done to them."""
 
     def __init__(
-        self, folder: Path, data_dir: Path, database_url: str, *, workers: int = 2
+        self,
+        folder: Path,
+        data_dir: Path,
+        database_url: str,
+        *,
+        workers: int = 2,
+        **settings: str,
     ) -> None:
         self.folder = folder
         self.data_dir = data_dir
@@ -43,6 +49,7 @@ class Service:
             "WALLET_DATABASE_URL": database_url,
             "WALLET_INSTANCE_DIR": str(folder),
             "WALLET_WORKERS": str(workers),
+            **settings,
         }
         self.environment = inherited | self.settings
 
@@ -137,13 +144,17 @@ class Service:
 
 
 @contextlib.contextmanager
-def running(*, workers: int = 2, disk: Path | None = None) -> Iterator[Service]:
+def running(
+    *, workers: int = 2, disk: Path | None = None, **settings: str
+) -> Iterator[Service]:
     """A service on an empty database, which is on `disk`; both are gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="wallet-proof-"))
     data_dir = (disk or folder) / "pg"
     try:
         with embedded.start(data_dir) as database:
-            service = Service(folder, data_dir, database.url, workers=workers)
+            service = Service(
+                folder, data_dir, database.url, workers=workers, **settings
+            )
             service.migrate()
             service.start()
             try:
