@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from sqlalchemy import text
 from standardwebhooks import Webhook
 
-from wallet_app.database import transaction
+from wallet_app.database import reading, transaction
+from wallet_app.ledger import posting, wallets
+from wallet_app.ledger.posting import Unit
 from wallet_app.webhooks import delivering, registry
 from wallet_app.webhooks.delivering import Deliverer
 
@@ -115,3 +117,35 @@ def rows(order="position"):
     with transaction() as connection:
         statement = f"SELECT * FROM webhook_deliveries ORDER BY {order}"
         return connection.execute(text(statement)).all()
+
+
+def new_wallet():
+    return wallets.create(currency="USD")[0]
+
+
+def post(*operations):
+    posting.post([Unit(list(operations))])
+
+
+def the_webhook(webhook_id):
+    with reading() as connection:
+        return registry.find(connection, webhook_id)
+
+
+def assert_in_order(receiver):
+    """Per wallet, seqs come without a gap; doubles are left out."""
+    seqs = {}
+    first = dict(reversed(receiver.told))
+    for the_id, body in dict(receiver.told).items():
+        assert first[the_id] == body, "a double tells something else"
+        seqs.setdefault(body["wallet_uuid"], []).append(body["data"].get("seq", 0))
+    for told in seqs.values():
+        assert told == list(range(len(told)))
+    return seqs
+
+
+def let_leases_end():
+    with transaction() as connection:
+        connection.execute(
+            text("UPDATE webhook_deliveries SET next_attempt_at = now()")
+        )
