@@ -58,7 +58,7 @@ def test_a_claimed_wallet_has_no_second_lane(webhook):
     post(deposit(wallet, 1), deposit(other, 1), deposit(new_wallet(), 1))
     relay.relay()
     recording.record()
-    (third,) = claiming.claim(webhook.id, busy=[lane.wallet_id for lane in lanes])
+    (third,) = claiming.claim(webhook.id, busy=lanes)
     assert [row.seq for row in third.deliveries] == [None, 1]
     settling.settle(lanes[0], delivering.send(lanes[0], private=True))
     assert len(claiming.claim(webhook.id, busy=[])) == 1
@@ -71,7 +71,7 @@ def test_two_that_claim_at_once_share_nothing(app, webhook):
     recording.record()
     crowd = ops.Crowd(app, 8)
     found = crowd.together(lambda _: claiming.claim(webhook.id, busy=[]), range(8))
-    claimed = [lane.wallet_id for lanes in found for lane in lanes]
+    claimed = [one for lanes in found for lane in lanes for one in lane.wallet_ids]
     assert len(claimed) == len(set(claimed)) >= claiming.LANES
 
 
@@ -137,8 +137,9 @@ def test_an_endpoint_that_keeps_failing_gets_one_lane(webhook, receiver):
         connection.execute(
             text("UPDATE webhooks SET failing_since = now() - interval '40 seconds'")
         )
-    assert len(claiming.claim(webhook.id, busy=[])) == 1
-    assert claiming.claim(webhook.id, busy=[1]) == []
+    (lane,) = claiming.claim(webhook.id, busy=[])
+    assert len(lane.wallet_ids) == 5
+    assert claiming.claim(webhook.id, busy=[lane]) == []
 
 
 def test_old_deliveries_are_deleted_and_those_of_a_deleted_webhook(webhook, receiver):

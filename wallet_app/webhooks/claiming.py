@@ -1,7 +1,7 @@
 """Workers claim deliveries in lanes: what one connection sends, one after the other.
 
-In an ordered webhook a lane is the beginning of one wallet's pending deliveries. While
-it is claimed, or its first one waits for its next attempt, the wallet has no other.
+In an ordered webhook a lane holds the beginnings of wallets' pending deliveries. While
+one is claimed, or its first waits for its next attempt, the wallet is in no other lane.
 """
 
 from collections.abc import Collection, Sequence
@@ -96,15 +96,15 @@ class Lane:
 
     webhook: AnyRow
     keys: list[str]
-    wallet_id: int | None
+    wallet_ids: frozenset[int]
     lease_id: UUID
     deliveries: Sequence[AnyRow]
     bodies: Sequence[str]
 
 
 @repeated
-def claim(webhook_id: UUID, *, busy: Collection[int | None]) -> list[Lane]:
-    """Lanes for a webhook; `busy`: those at work here, None for an unordered one's."""
+def claim(webhook_id: UUID, *, busy: Collection[Lane]) -> list[Lane]:
+    """New lanes for a webhook, beside those that are at work in this process."""
     with transaction() as connection:
         connection.execute(NO_WAIT)
         # Whoever claims does so alone, so that no wallet gets a second lane.
@@ -119,7 +119,7 @@ def claim(webhook_id: UUID, *, busy: Collection[int | None]) -> list[Lane]:
         if free <= 0:
             return []
         choose = choose_by_wallet if webhook.ordered else choose_any
-        wallets = [wallet_id for wallet_id in busy if wallet_id is not None]
+        wallets = [one for lane in busy for one in lane.wallet_ids]
         chosen = choose(connection, webhook, free, wallets)
         return [lease(connection, webhook, rows) for rows in chosen if rows]
 
@@ -142,7 +142,7 @@ def choose_any(
 def choose_by_wallet(
     connection: Connection, webhook: AnyRow, free: int, busy: list[int]
 ) -> list[Sequence[AnyRow]]:
-    """A lane for each of the first wallets whose turn it is."""
+    """The wallets whose turn it is, dealt out to the lanes."""
     this = {"webhook_id": webhook.id}
     due = connection.execute(DUE, {**this, "limit": LOOKED_AT, "busy": busy}).all()
     wallets = list(dict.fromkeys(row.wallet_id for row in due))
@@ -159,12 +159,13 @@ def choose_by_wallet(
         later = [waiting[row.wallet_id] for row in put_off]
         ids = [row.id for row in put_off]
         connection.execute(PUT_OFF, {"later_id": ids, "later_at": later})
-    ready = [one for one in wallets if one not in waiting][:free]
-    firsts = first_of(connection, webhook, ready, MAX_IN_A_LANE)
-    return [
+    ready = [one for one in wallets if one not in waiting]
+    most = max(1, free * MAX_IN_A_LANE // max(1, len(ready)))
+    runs = [
         list(takewhile(lambda row: row.next_attempt_at <= webhook.now, rows))
-        for rows in firsts.values()
+        for rows in first_of(connection, webhook, ready, most).values()
     ]
+    return [[row for run in runs[lane::free] for row in run] for lane in range(free)]
 
 
 def first_of(
@@ -182,11 +183,12 @@ def first_of(
 
 def lease(connection: Connection, webhook: AnyRow, rows: Sequence[AnyRow]) -> Lane:
     lease_id = uuid4()
+    wallets = {row.wallet_id for row in rows} if webhook.ordered else ()
     connection.execute(CLAIM, {"ids": [row.id for row in rows], "lease": lease_id})
     return Lane(
         webhook=webhook,
         keys=registry.keys_of(webhook),
-        wallet_id=rows[0].wallet_id if webhook.ordered else None,
+        wallet_ids=frozenset(wallets),
         lease_id=lease_id,
         deliveries=rows,
         bodies=bodies_of(connection, rows),

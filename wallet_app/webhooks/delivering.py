@@ -100,9 +100,9 @@ class Deliverer:
             relay()
             record()
             seen = look()
-        busy = defaultdict(list)
+        busy: dict[UUID, list[Lane]] = defaultdict(list)
         for lane in self.lanes.values():
-            busy[lane.webhook.id].append(lane.wallet_id)
+            busy[lane.webhook.id].append(lane)
         for webhook_id in seen.due:
             if len(self.lanes) < MOST_LANES:
                 for lane in claiming.claim(webhook_id, busy=busy[webhook_id]):

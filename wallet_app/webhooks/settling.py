@@ -8,10 +8,12 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     Connection,
     Integer,
     Uuid,
     bindparam,
+    case,
     func,
     literal,
     select,
@@ -53,12 +55,15 @@ MARK_DELIVERED = (
         error=None,
     )
 )
+WAITING = bindparam("waiting", type_=BigInteger)
 RELEASE = (
     update(TABLE)
     .where(OURS)
     .values(
         lease_id=None,
-        next_attempt_at=func.coalesce(bindparam("at"), func.now()),
+        next_attempt_at=case(
+            (DELIVERIES.wallet_id == WAITING, bindparam("at")), else_=func.now()
+        ),
     )
 )
 
@@ -104,9 +109,11 @@ def settle(lane: Lane, attempts: Sequence[Attempt]) -> None:
         for attempt in failed:
             again_at = mark_failed(connection, lane, attempt)
             note_failure(connection, lane.webhook.id, attempt)
-        # The rest of an ordered lane waits for what has failed.
-        at = again_at if lane.webhook.ordered else None
-        connection.execute(RELEASE, {"lease": lane.lease_id, "at": at})
+        # In order, what comes behind in the wallet waits for what has failed.
+        rest = {"lease": lane.lease_id, "at": again_at, "waiting": None}
+        if again_at is not None and lane.webhook.ordered:
+            rest["waiting"] = lane.deliveries[len(attempts) - 1].wallet_id
+        connection.execute(RELEASE, rest)
 
 
 def mark_failed(
