@@ -18,8 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from wallet_app.background import ending
-from wallet_app.database import AnyRow, reading
-from wallet_app.errors import is_database_outage
+from wallet_app.database import AnyRow, is_outage, reading
 from wallet_app.feed import readers
 from wallet_app.feed.relay import relay
 from wallet_app.ledger.journal import BEHIND, JOURNAL
@@ -147,7 +146,7 @@ def step_through_outages(deliverer: Deliverer) -> float:
     try:
         return TICK_S if deliverer.step() else IDLE_TICK_S
     except (DBAPIError, PoolTimeout) as error:
-        if not is_database_outage(error):
+        if not is_outage(error):
             raise
         logger.warning("webhooks: database: %s", error)
         return IDLE_TICK_S

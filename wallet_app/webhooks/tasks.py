@@ -3,9 +3,7 @@
 import random
 from typing import Any
 
-from celery import shared_task
-
-from wallet_app.background.tasks import RETRIES
+from wallet_app.background.tasks import task
 from wallet_app.webhooks import cleaning, delivering
 
 RUN_S = 600.0
@@ -13,13 +11,13 @@ RUN_S = 600.0
 LIMITS: dict[str, Any] = {"soft_time_limit": 700, "time_limit": 760}
 
 
-@shared_task(**RETRIES, **LIMITS)
+@task(**LIMITS)
 def deliver() -> None:
     """Deliver for a while; two processes do not end it at the same time."""
     delivering.deliver_for(RUN_S * random.uniform(0.5, 1))  # noqa: S311
 
 
-@shared_task(**RETRIES)
+@task()
 def clean_up() -> None:
     """Forget deliveries that are over."""
     cleaning.clean_up()
