@@ -35,8 +35,8 @@ def write(
 
 
 @contextlib.contextmanager
-def pipeline() -> Iterator[psycopg.Connection]:
-    with real_pipeline() as connection:
+def pipeline(**options: Any) -> Iterator[psycopg.Connection]:
+    with real_pipeline(**options) as connection:
         yield connection
         keys = written.pop(id(connection), [])
         if keys and is_armed("before"):
