@@ -10,6 +10,8 @@ import resource
 from pathlib import Path
 from typing import Any
 
+from serving import balance
+
 bind = "127.0.0.1:8000"
 workers = int(os.environ.get("WALLET_WORKERS") or max(2, os.cpu_count() or 2))
 # The master imports it, and with it nothing of the application.
@@ -38,3 +40,7 @@ def post_worker_init(_worker: Any) -> None:
     gc.freeze()
     # A request leaves few cycles behind, but makes many objects.
     gc.set_threshold(20_000, 10, 10)
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    balance.forget(worker)

@@ -11,15 +11,19 @@ from dataclasses import replace
 from benchmarks import database, report, workloads
 from benchmarks.candidates import Server, serve
 from benchmarks.measuring import Figures, measure, take_sample
+from benchmarks.runs import HISTORY_ROWS, WALLETS
 from benchmarks.serving_ways import Way, nginx
 from proofs.client import Client, NoAnswer, deposit
 from proofs.slow_clients import SlowClients
 
 FULL, PLAIN = "the project's worker", "gunicorn's gevent worker"
+# What it differs by from itself, no other difference says anything.
+AGAIN = "the same once more"
 WORKERS = "benchmarks.serving_workers"
 VARIANTS = {
     FULL: (),
-    "without whole responses": ("--worker-class", f"{WORKERS}.NotWhole"),
+    AGAIN: (),
+    "without balanced accept": ("--worker-class", f"{WORKERS}.NotBalanced"),
     "without deadlines": ("--worker-class", f"{WORKERS}.NoDeadlines"),
     "without idle ends": ("--worker-class", f"{WORKERS}.NoIdleEnds"),
     "without turns": ("--worker-class", f"{WORKERS}.NoTurns"),
@@ -65,6 +69,19 @@ def speed(figures: Figures, found: list[Way]) -> str:
             row += [f"{figures.median(*key).p99_ms:.0f}", way.spread(count)]
         rows.append(row)
     return report.table(head, rows, texts=1)
+
+
+async def arrivals(found: list[Way]) -> str:
+    """Clients that come at the same moment and stay: how are they shared?"""
+    rows = []
+    for way in found:
+        clients = [Client(way.port) for _ in range(KEPT)]
+        calls = (client.call("GET", "/healthz") for client in clients)
+        await asyncio.gather(*calls)
+        rows.append([way.name, " + ".join(str(one) for one in sorted(way.held()))])
+        for client in clients:
+            client.close()
+    return report.table(["variant", f"{KEPT} at once"], rows, texts=1)
 
 
 async def patience(found: list[Way], wallet: str) -> str:
@@ -143,7 +160,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=1)
     options = parser.parse_args()
     with database.throw_away() as store:
-        wallet = store.fill(wallets=1, rows=1)[0]
+        # In an empty table the first server's statements would be planned for one.
+        wallet = store.fill(wallets=WALLETS, rows=HISTORY_ROWS)[0]
         with ExitStack() as stack:
             found = ways(stack, store)
             loads = [
@@ -160,6 +178,7 @@ def main() -> None:
                 figures.extend(measure(cells, store, rounds=1, seconds=options.seconds))
             print(report.machine(store, rounds=options.rounds, seconds=options.seconds))
             print(speed(figures, found), report.failures(figures), sep="\n\n")
+            print(asyncio.run(arrivals(found)))
             print(asyncio.run(patience(found, wallet)))
         print(ends(store, wallet))
         store.check_books()

@@ -1,22 +1,22 @@
 """gunicorn's worker without one of its parts; gunicorn's master imports this."""
 
+from serving.balance import Balanced
 from serving.idle_ends import IdleEnds
 from serving.slow_clients import SlowClients
 from serving.turns import Turns
-from serving.whole_responses import WholeResponses
 
 
-class NotWhole(IdleEnds, Turns, SlowClients):
+class NotBalanced(IdleEnds, Turns, SlowClients):
     pass
 
 
-class NoDeadlines(IdleEnds, Turns, WholeResponses):
+class NoDeadlines(Balanced, IdleEnds, Turns):
     pass
 
 
-class NoIdleEnds(Turns, SlowClients, WholeResponses):
+class NoIdleEnds(Balanced, Turns, SlowClients):
     pass
 
 
-class NoTurns(IdleEnds, SlowClients, WholeResponses):
+class NoTurns(Balanced, IdleEnds, SlowClients):
     pass

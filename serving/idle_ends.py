@@ -17,6 +17,7 @@ class IdleEnds(GeventWorker):
     def init_process(self) -> None:
         self.clients: dict[Any, socket.socket] = {}
         self.idle: set[Any] = set()
+        self.was_told = False
         super().init_process()
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
@@ -39,9 +40,12 @@ class IdleEnds(GeventWorker):
             self.idle.discard(me)
 
     def notify(self) -> None:
+        """Comes once a second, and at once when a worker is no longer alive."""
         super().notify()
-        if not self.alive:
+        # For a second more, a client that does come learns it with its answer.
+        if self.was_told:
             self.end_idle()
+        self.was_told = not self.alive
 
     def end_idle(self) -> None:
         """Read no more from the idle clients: what they have sent is still served."""

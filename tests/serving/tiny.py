@@ -15,6 +15,9 @@ LONG = b"x" * 50_000_000
 slow_clients.BODY_TIMEOUT_S = 1
 slow_clients.SEND_TIMEOUT_S = 1.5
 
+# By now the worker also knows how to end.
+sys.stderr.write("A worker is here\n")
+
 
 def app(environ, start_response):
     path = environ["PATH_INFO"]
