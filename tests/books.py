@@ -3,6 +3,7 @@
 from sqlalchemy import text
 
 from wallet_app.database import reading, transaction
+from wallet_app.database.conflicts import repeated
 
 # Children first. DELETE, not a rolled back savepoint: commits and threads are real.
 TABLES_IN_DELETE_ORDER = (
@@ -93,6 +94,7 @@ EVENTS_OUT_OF_PLACE = """
 """
 
 
+@repeated
 def empty() -> None:
     """Delete everything."""
     with transaction() as connection:

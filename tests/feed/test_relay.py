@@ -9,7 +9,7 @@ import pytest
 from ops import Crowd, deposit, transfer
 from sqlalchemy import text
 
-from wallet_app.database import db, reading, transaction
+from wallet_app.database import db, reading
 from wallet_app.feed import readers, relay
 from wallet_app.ledger import posting, wallets
 from wallet_app.ledger.posting import Unit
@@ -124,7 +124,7 @@ def test_a_relay_that_dies_before_its_commit_has_moved_nothing(new_wallet, monke
 def test_a_second_relay_waits_for_the_first(app, new_wallet):
     relay.relay()
     new_wallet()
-    with transaction() as other:
+    with db.engine.connect() as other:
         readers.lock(other, readers.RELAY)
         second = Crowd(app, 1).start(relay.relay)
         assert not wait([second], 0.2).done

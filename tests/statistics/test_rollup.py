@@ -10,7 +10,7 @@ import recount
 from ops import Crowd
 from sqlalchemy import text
 
-from wallet_app.database import reading, transaction
+from wallet_app.database import db, reading, transaction
 from wallet_app.feed import readers
 from wallet_app.ledger import posting
 from wallet_app.ledger.posting import Unit
@@ -99,7 +99,7 @@ def test_a_rollup_that_dies_before_its_commit_counts_nothing(context, monkeypatc
 def test_a_second_rollup_goes_on_where_the_first_ends(app, context):
     wallets = bulk_history.make_wallets(2)
     bulk_history.add_transactions(wallets, 10)
-    with transaction() as other:
+    with db.engine.connect() as other:
         readers.lock(other, rollup.READER)
         waiting = Crowd(app, 1).start(rollup.roll_up)
         time.sleep(0.2)
