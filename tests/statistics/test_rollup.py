@@ -138,8 +138,9 @@ def test_a_pass_looks_only_at_what_has_changed(context):
         posting.post([Unit([ops.transfer(*moved, "0.01")])])
         assert rollup.roll_up() == 2
         reads.append(rows_read() - before)
-    # What other connections had still to report counts in the first of them at most.
-    assert min(reads) < 100
+    # Small tables are read whole, and other connections report late; but a look at the
+    # wallets would read all 5,000 of them each time.
+    assert min(reads) < 2500
 
 
 def rows_read():
