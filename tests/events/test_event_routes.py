@@ -190,10 +190,8 @@ def test_a_stream_without_events_shows_that_it_lives(client, happen, monkeypatch
     assert ": still here\n\n" in stream(client, monkeypatch)
 
 
-def test_old_days_are_dropped_once_everybody_has_read_them(
-    app, client, happen, monkeypatch
-):
-    happen(10)
+def forty_days_on(monkeypatch, *modules):
+    """Put these modules' clock forward; return what it shows."""
     later = datetime.now(UTC) + timedelta(days=40)
 
     class Later(datetime):
@@ -201,8 +199,16 @@ def test_old_days_are_dropped_once_everybody_has_read_them(
         def now(cls, zone=None):
             return later
 
-    for module in (relay, partitions):
+    for module in modules:
         monkeypatch.setattr(module, "datetime", Later)
+    return later
+
+
+def test_old_days_are_dropped_once_everybody_has_read_them(
+    app, client, happen, monkeypatch
+):
+    happen(10)
+    later = forty_days_on(monkeypatch, relay, partitions)
     happen(20)
     with app.app_context():
         rollup.roll_up()
@@ -218,14 +224,7 @@ def test_old_days_are_dropped_once_everybody_has_read_them(
 
 def test_a_day_that_a_reader_has_still_to_read_is_kept(app, happen, monkeypatch):
     happen(10)
-    later = datetime.now(UTC) + timedelta(days=40)
-
-    class Later(datetime):
-        @classmethod
-        def now(cls, zone=None):
-            return later
-
-    monkeypatch.setattr(partitions, "datetime", Later)
+    forty_days_on(monkeypatch, partitions)
     with app.app_context():
         with transaction() as connection:
             readers.lock(connection, "somebody")
