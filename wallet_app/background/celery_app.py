@@ -34,6 +34,9 @@ PRUNE_INTERVAL_S = 60
 # How soon a worker takes the deliveries up again that another has left.
 DELIVER_INTERVAL_S = 5
 CLEAN_UP_INTERVAL_S = 15 * 60
+# PostgreSQL as broker is looked into once a second: what expired sooner might be found
+# too late every time.
+LEAST_EXPIRY_S = 5.0
 
 
 class TablesChannel(Channel):
@@ -161,11 +164,14 @@ def schedule(settings: Settings) -> dict[str, Any]:
 
 
 def entry(task: str, every_s: float) -> dict[str, Any]:
-    """A message that waits until the next is due is stale: it expires before that."""
+    """A message that waits until the next is due is stale: it expires before that.
+
+    Of those that are sent more often than the broker is asked, a few may wait.
+    """
     return {
         "task": f"wallet_app.{task}",
         "schedule": every_s,
-        "options": {"expires": every_s * 0.9},
+        "options": {"expires": max(every_s * 0.9, LEAST_EXPIRY_S)},
     }
 
 
