@@ -8,3 +8,10 @@ from serving.turns import Turns
 
 class Worker(Balanced, IdleEnds, Turns, SlowClients):
     """gunicorn's gevent worker, for clients that come without a proxy."""
+
+    def patch(self) -> None:
+        """Also what psycopg waits with; it looks whether gevent is there already."""
+        super().patch()
+        from serving import database_waits  # noqa: PLC0415
+
+        database_waits.install()

@@ -1,7 +1,8 @@
 """Connections: bounded in number and in time, and right about transactions."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
+import psycopg
 import pytest
 from flask import current_app
 from sqlalchemy import text
@@ -89,13 +90,36 @@ def test_transaction_is_committed_at_its_end(context):
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_transaction_is_rolled_back_on_any_error(context, error):
+@pytest.mark.parametrize("kind", [transaction, pipeline])
+def test_transaction_is_rolled_back_on_any_error(context, kind, error):
     def work():
-        with transaction() as connection:
-            connection.execute(ADD_WALLET)
+        with kind() as connection:
+            connection.execute(ADD_WALLET.text if kind is pipeline else ADD_WALLET)
             raise error
 
     with pytest.raises(error):
+        work()
+    assert count_wallets() == 0
+    # Nor does the connection take anything of it to the next transaction.
+    with pytest.raises(ZeroDivisionError):
+        add_wallet_and_fail()
+    assert count_wallets() == 0
+
+
+def add_wallet_and_fail():
+    with transaction() as connection:
+        connection.execute(ADD_WALLET)
+        raise ZeroDivisionError
+
+
+def test_pipeline_whose_error_was_overlooked_is_not_committed(context):
+    def work():
+        with pipeline() as connection:
+            connection.execute(ADD_WALLET.text)
+            with suppress(psycopg.errors.DivisionByZero):
+                connection.execute("SELECT 1 / 0").fetchone()
+
+    with pytest.raises(psycopg.errors.PipelineAborted):
         work()
     assert count_wallets() == 0
 

@@ -1,9 +1,9 @@
 """Nobody is answered before PostgreSQL has flushed the transaction to the disk."""
 
-import psycopg
 import pytest
 from ops import deposit
 
+from wallet_app.database import pipelines
 from wallet_app.ledger.group_commit import Bounds, GroupCommit
 
 TIMES = 20
@@ -12,7 +12,7 @@ TIMES = 20
 @pytest.fixture
 def written(connect, monkeypatch):
     """How far the log was written, not yet flushed, when each COMMIT was sent."""
-    commit, server = psycopg.Connection.commit, connect()
+    commit, server = pipelines.commit, connect()
     server.autocommit = True
     places = []
 
@@ -23,7 +23,7 @@ def written(connect, monkeypatch):
         places.append(wal(server, "insert"))
         commit(connection)
 
-    monkeypatch.setattr(psycopg.Connection, "commit", note_and_commit)
+    monkeypatch.setattr(pipelines, "commit", note_and_commit)
     return server, places
 
 

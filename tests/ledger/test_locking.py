@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from ops import deposit, post_elsewhere, transfer, wait_until
 
+from wallet_app.database import pipelines
 from wallet_app.ledger import posting
 from wallet_app.ledger.group_commit import Bounds, GroupCommit
 from wallet_app.ledger.posting import Unit
@@ -73,7 +74,7 @@ def test_wallets_are_locked_in_one_order_whatever_the_order_of_the_request(
 @pytest.fixture
 def commits(monkeypatch):
     """Hold every COMMIT until it is let through; tells how many have come."""
-    commit = psycopg.Connection.commit
+    commit = pipelines.commit
     come, let_through = [], threading.Semaphore(0)
 
     def held_commit(connection):
@@ -84,7 +85,7 @@ def commits(monkeypatch):
         assert let_through.acquire(timeout=10)
         commit(connection)
 
-    monkeypatch.setattr(psycopg.Connection, "commit", held_commit)
+    monkeypatch.setattr(pipelines, "commit", held_commit)
     yield come, let_through
     let_through.release(100)
 

@@ -10,7 +10,7 @@ import pytest
 from ops import deposit, post_elsewhere, transfer, wait_until, withdraw
 from sqlalchemy import text
 
-from wallet_app.database import connections, db, reading
+from wallet_app.database import connections, db, pipelines, reading
 from wallet_app.ledger import group_commit, settling
 from wallet_app.ledger.group_commit import (
     MAX_SLOW_LANES_AT_WORK,
@@ -464,7 +464,7 @@ def at_commit(monkeypatch):
 
     The statements before it have been executed by then. Returns the calls.
     """
-    commit = psycopg.Connection.commit
+    commit = pipelines.commit
     calls = []
 
     def install(function):
@@ -476,7 +476,7 @@ def at_commit(monkeypatch):
             flush(connection)
             function(connection, commit)
 
-        monkeypatch.setattr(psycopg.Connection, "commit", commit_once)
+        monkeypatch.setattr(pipelines, "commit", commit_once)
         return calls
 
     return install

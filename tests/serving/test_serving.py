@@ -104,9 +104,10 @@ def read_all(client):
 def test_master_hands_on_nothing_of_the_application_and_gevent_comes_first(gunicorn):
     found = json.loads(gunicorn.get("/found"))
     assert "serving" in found["modules"]
-    for name in ("wallet_app", "flask", "sqlalchemy", "psycopg"):
+    for name in ("wallet_app", "flask", "sqlalchemy"):
         assert name not in found["modules"]
     assert found["patched"]
+    assert found["database_waits"] == "serving.database_waits"
 
 
 def test_reload_takes_the_new_code(gunicorn):

@@ -5,6 +5,7 @@ import sys
 import time
 
 from gevent import monkey
+from psycopg import waiting
 
 from serving import slow_clients
 
@@ -24,7 +25,12 @@ def app(environ, start_response):
     if path == "/long":
         body = LONG
     elif path == "/found":
-        body = json.dumps({"modules": INHERITED, "patched": PATCHED_BEFORE}).encode()
+        found = {
+            "modules": INHERITED,
+            "patched": PATCHED_BEFORE,
+            "database_waits": waiting.wait.__module__,
+        }
+        body = json.dumps(found).encode()
     else:
         if path == "/late":
             time.sleep(1.5)

@@ -2,10 +2,10 @@
 
 from wallet_app.database.engine import db, init_app, migrate
 from wallet_app.database.outages import ConnectionLostError, is_outage
+from wallet_app.database.pipelines import pipeline
 from wallet_app.database.transactions import (
     AnyRow,
     ping,
-    pipeline,
     reading,
     shared_connection,
     transaction,

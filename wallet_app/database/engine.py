@@ -3,6 +3,7 @@
 import math
 import threading
 import time
+from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -101,6 +102,12 @@ def engine_options(settings: Settings, database_url: str) -> dict[str, Any]:
             "limits_every_transaction": settings.transaction_pooling,
         },
     }
+
+
+@lru_cache(maxsize=16)
+def autocommitting(engine: Engine) -> Engine:
+    """The same engine and pool in autocommit; made once, for making it is slow."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def ping_if_in_doubt(app: Flask, engine: Engine) -> None:
