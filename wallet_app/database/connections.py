@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import psycopg
 from flask import Flask
 from psycopg.abc import PQGen
+from psycopg.errors import Diagnostic, StatementCompletionUnknown
 from sqlalchemy import Connection, Engine, ExceptionContext, event
 
 from wallet_app.config import Settings
@@ -71,10 +72,35 @@ def is_late() -> bool:
     return time.monotonic() >= deadline.get()
 
 
+class Standbys:
+    """Whether COMMIT has waited for the synchronous standbys to the end.
+
+    Whoever cancels that wait makes COMMIT succeed, with a warning: what has been
+    committed is there, and a failover may take it back.
+    """
+
+    has_given_up = False
+
+    def note(self, notice: Diagnostic) -> None:
+        # The message is in the server's language, its SQLSTATE is any warning's.
+        if notice.source_function == "SyncRepWaitForLSN":
+            self.has_given_up = True
+
+    def check(self) -> None:
+        """Raise StatementCompletionUnknown (40003) after a wait that was cancelled."""
+        if self.has_given_up:
+            raise StatementCompletionUnknown("COMMIT may not have been replicated")
+
+
 class PatientConnection(psycopg.Connection[Any]):
     """Waits for the server until the request's deadline, then gives the link up."""
 
     last: psycopg.Cursor[Any] | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.standbys = Standbys()
+        self.add_notice_handler(self.standbys.note)
 
     @property
     def has_answered(self) -> bool:
@@ -84,6 +110,14 @@ class PatientConnection(psycopg.Connection[Any]):
     def execute(self, *arguments: Any, **options: Any) -> psycopg.Cursor[Any]:
         self.last = super().execute(*arguments, **options)
         return self.last
+
+    def commit(self) -> None:
+        """Raises what psycopg does, and 40003 if a standby may not have it.
+
+        Here psycopg waits for COMMIT's answer in a pipeline, too.
+        """
+        super().commit()
+        self.standbys.check()
 
     def wait(
         self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None

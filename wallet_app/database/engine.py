@@ -88,7 +88,9 @@ def engine_options(settings: Settings, database_url: str) -> dict[str, Any]:
         limits = {
             name: timeouts[name] for name in ("lock_timeout", "statement_timeout")
         }
-        options = " ".join(f"-c {name}={value}" for name, value in timeouts.items())
+        # COMMIT says by a warning that no standby may have it: see connections.py.
+        session = timeouts | {"client_min_messages": "warning"}
+        options = " ".join(f"-c {name}={value}" for name, value in session.items())
         own = make_url(database_url).query.get("options")
         connect_args["options"] = f"{own} {options}" if own else options
     return {

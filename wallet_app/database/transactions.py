@@ -19,12 +19,32 @@ from wallet_app.database.outages import ConnectionLostError, breaks_link
 
 AnyRow = Row[*tuple[Any, ...]]
 
+# What is written last is replicated last. A server that takes no writes has no standby
+# to wait for.
+WRITE_IF_REPLICATED = text(
+    "SELECT pg_logical_emit_message(true, 'wallet', '')"
+    " WHERE current_setting('synchronous_standby_names', true) <> ''"
+    " AND current_setting('transaction_read_only') = 'off'"
+)
+
 
 @contextmanager
 def transaction() -> Iterator[Connection]:
     """One transaction: committed at the end, rolled back on an error."""
     with shared_connection(), db.engine.begin() as connection:
         yield connection
+
+
+@contextmanager
+def settled() -> Iterator[Connection]:
+    """One transaction to read what no failover takes back.
+
+    At its end it waits until the synchronous standbys, if there are any, have all that
+    it may have read; raises an outage if they may not have it.
+    """
+    with transaction() as connection:
+        yield connection
+        connection.execute(WRITE_IF_REPLICATED)
 
 
 @contextmanager

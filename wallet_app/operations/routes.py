@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from wallet_app.database import reading
+from wallet_app.database import settled
 from wallet_app.errors import (
     BalanceLimitExceeded,
     CurrencyMismatch,
@@ -188,7 +188,7 @@ def get_operation(reference_id: UUID) -> Any:
     404: it has not been applied. After a 503 it may yet be, for as long as the
     service's deadline for a request.
     """
-    with reading() as connection:
+    with settled() as connection:
         receipt = posting.find_receipt(connection, reference_id)
     if receipt is None:
         raise OperationNotFound(f"No operation has the reference {reference_id}.")
