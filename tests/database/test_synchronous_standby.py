@@ -139,6 +139,14 @@ def test_other_writes_are_a_503_if_the_standby_may_not_have_them(
         assert_try_again(send(client, other_writes(two[0])[call]))
 
 
+def test_wallet_that_is_created_again_is_on_the_standby(client, pair):
+    create = "POST", "/api/v1/wallets", {"uuid": str(uuid.uuid4())}
+    with Impatient(pair, "pg_cancel_backend"):
+        assert_try_again(send(client, create))
+        assert_try_again(send(client, create))
+    assert send(client, create).headers["Idempotent-Replayed"] == "true"
+
+
 def test_a_role_that_wants_no_warnings_gets_this_one(make_app, pair, two):
     with pair.connect() as connection:
         connection.execute("ALTER ROLE postgres SET client_min_messages = 'error'")

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, DateTime, String, Uuid, bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
-from wallet_app.database import AnyRow, transaction
+from wallet_app.database import AnyRow, settled, transaction
 from wallet_app.database.conflicts import repeated
 from wallet_app.errors import WalletNotFound
 from wallet_app.ledger.journal import append_created
@@ -78,6 +78,7 @@ def create(
         if created is not None:
             append_created(connection, [created])
             return uuid, True
+    with settled() as connection:
         existing = connection.scalar(select(Wallet.currency).where(Wallet.uuid == uuid))
     if existing != currency:
         raise WalletClashError(f"The wallet {uuid} holds {existing}, not {currency}.")
