@@ -32,6 +32,10 @@ class Pair:
     def standby_url(self) -> str:
         return url_of(self.standby)
 
+    @staticmethod
+    def socket_of(server: Cluster) -> Path:
+        return server.data_dir / f".s.PGSQL.{PORT}"
+
     def connect(self) -> psycopg.Connection[Any]:
         """A connection to the primary, in autocommit."""
         return psycopg.connect(servers.dsn(self.url), autocommit=True)

@@ -119,6 +119,12 @@ def test_other_programs_variables_are_left_alone(environment, monkeypatch):
         ("postgresql://u:p@h:1/d", "postgresql+psycopg://u:p@h:1/d"),
         ("postgres://u:p@h:1/d", "postgresql+psycopg://u:p@h:1/d"),
         ("postgresql+psycopg://h/d", "postgresql+psycopg://h/d"),
+        (
+            "postgres://u:p@a:1,b:2/d?target_session_attrs=read-write",
+            "postgresql+psycopg://u:p@/d"
+            "?host=a:1&host=b:2&target_session_attrs=read-write",
+        ),
+        ("postgresql://a,b/d", "postgresql+psycopg:///d?host=a&host=b"),
         ("", ""),
     ],
 )

@@ -115,8 +115,22 @@ def optional_path(text: str) -> Path | None:
 
 
 def with_driver(url: str) -> str:
-    """A postgresql:// or postgres:// URL with psycopg 3 named as its driver."""
+    """A postgresql:// or postgres:// URL with psycopg 3 named as its driver.
+
+    Several hosts, in libpq's way (a:5432,b:5432), become those of SQLAlchemy's.
+    """
     for scheme in ("postgresql://", "postgres://"):
         if url.startswith(scheme):
-            return "postgresql+psycopg://" + url.removeprefix(scheme)
+            return "postgresql+psycopg://" + hosts_apart(url.removeprefix(scheme))
     return url
+
+
+def hosts_apart(address: str) -> str:
+    """As in user@/name?host=a:5432&host=b:5432, if there are several."""
+    place, _, rest = address.partition("/")
+    user, at, hosts = place.rpartition("@")
+    if "," not in hosts:
+        return address
+    name, _, query = rest.partition("?")
+    options = [*(f"host={host}" for host in hosts.split(",")), query]
+    return f"{user}{at}/{name}?{'&'.join(filter(None, options))}"

@@ -9,6 +9,11 @@ import pytest
 import replicas
 from every_call import assert_try_again, money_calls, other_writes, send
 
+from proofs.tcp_proxy import Proxy
+from wallet_app.background.celery_app import connect_to_tables
+from wallet_app.config import Settings, with_driver
+from wallet_app.database import db
+
 pytestmark = pytest.mark.slow
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
@@ -145,6 +150,23 @@ def test_wallet_that_is_created_again_is_on_the_standby(client, pair):
         assert_try_again(send(client, create))
         assert_try_again(send(client, create))
     assert send(client, create).headers["Idempotent-Replayed"] == "true"
+
+
+def test_of_several_hosts_the_one_that_takes_writes_is_used(make_app, pair):
+    """libpq's own way to write it; the standby is asked first, and refuses."""
+    with Proxy(pair.socket_of(pair.standby)) as standby, Proxy(pair.socket_of(pair.primary)) as primary:
+        settings = Settings(
+            database_url=with_driver(
+                f"postgresql://postgres@127.0.0.1:{standby.port},127.0.0.1:"
+                f"{primary.port}/wallet?target_session_attrs=read-write"
+            )
+        )
+        app = make_app(database_url=settings.database_url, transaction_pooling=False)
+        assert app.test_client().post("/api/v1/wallets", json={}).status_code == 201
+        with connect_to_tables(settings, settings.database_url or "") as connection:
+            assert connection.info.port == primary.port
+        with app.app_context():
+            db.engine.dispose()
 
 
 def test_a_role_that_wants_no_warnings_gets_this_one(make_app, pair, two):

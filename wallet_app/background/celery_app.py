@@ -13,7 +13,7 @@ from celery.signals import (
 from flask import Flask
 from kombu.transport import virtual
 from kombu.transport.sqlalchemy import Channel, Transport
-from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.engine import Engine
 from sqlalchemy.exc import InternalError, PendingRollbackError, SQLAlchemyError
 
 from wallet_app.background import ending, hints
@@ -23,6 +23,7 @@ from wallet_app.database import db
 from wallet_app.database.connections import (
     PatientConnection,
     connect,
+    connect_options,
     part_from_useless_links,
 )
 
@@ -129,10 +130,8 @@ def transport_options(settings: Settings, database_url: str) -> dict[str, Any]:
 
 def connect_to_tables(settings: Settings, database_url: str) -> PatientConnection:
     """A connection for the broker, which is no exception from a request's deadline."""
-    url = make_url(database_url).set(drivername="postgresql")
     return connect(
-        url.render_as_string(hide_password=False),
-        application_name="wallet-broker",
+        **connect_options(database_url) | {"application_name": "wallet-broker"},
         prepare_threshold=None if settings.transaction_pooling else 5,
     )
 

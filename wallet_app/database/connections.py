@@ -7,6 +7,7 @@ for the database outlasts the request for which it is made, by more than a momen
 import math
 import time
 import traceback
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from flask import Flask
 from psycopg.abc import PQGen
 from psycopg.errors import Diagnostic, StatementCompletionUnknown
 from sqlalchemy import Connection, Engine, ExceptionContext, event
+from sqlalchemy.engine import make_url
 
 from wallet_app.config import Settings
 from wallet_app.database.outages import breaks_link
@@ -39,12 +41,13 @@ deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 connect_until: ContextVar[float] = ContextVar("connect_until", default=math.inf)
 
 
-def limit_requests(app: Flask, settings: Settings) -> None:
+def limit_requests(app: Flask, settings: Settings, database_url: str) -> None:
     """Give the database no more time than a request has."""
 
     whole_s = settings.deadline_ms / 1000 + SLACK_S
     # An attempt to connect ends in time, unless the deadline is shorter than any.
-    connect_s = whole_s - min(LEAST_CONNECT_TIMEOUT_S, whole_s / 2)
+    attempts_s = LEAST_CONNECT_TIMEOUT_S * hosts_of(connect_options(database_url))
+    connect_s = whole_s - min(attempts_s, whole_s / 2)
     app.extensions["request_times"] = (whole_s, connect_s)
     app.before_request(lambda: start_clock(app))
 
@@ -134,11 +137,23 @@ class PatientConnection(psycopg.Connection[Any]):
             raise
 
 
+def connect_options(database_url: str) -> dict[str, Any]:
+    """What psycopg takes for a URL of SQLAlchemy's, which may name several hosts."""
+    url = make_url(database_url)
+    _, options = url.get_dialect()().create_connect_args(url)
+    return dict(options)
+
+
+def hosts_of(options: Mapping[str, Any]) -> int:
+    """How many hosts psycopg tries, one after the other."""
+    return str(options.get("host", "")).count(",") + 1
+
+
 def connect(*arguments: Any, **options: Any) -> PatientConnection:
     """A connection of this kind, unless there is no time left to make one."""
     if time.monotonic() >= connect_until.get():
         raise psycopg.OperationalError("there is no time left to connect")
-    left_s = int(min(CONNECT_TIMEOUT_S, remaining_s()))
+    left_s = int(min(CONNECT_TIMEOUT_S, remaining_s()) / hosts_of(options))
     timeout_s = max(LEAST_CONNECT_TIMEOUT_S, left_s)
     try:
         return PatientConnection.connect(

@@ -59,7 +59,7 @@ def init_app(app: Flask, settings: Settings, database_url: str) -> None:
     )
     db.init_app(app)
     migrate.init_app(app)
-    connections.limit_requests(app, settings)
+    connections.limit_requests(app, settings, database_url)
     with app.app_context():
         connections.make_patient(db.engine)
         connections.part_from_useless_links(db.engine)
