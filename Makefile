@@ -15,7 +15,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 .PHONY: help setup run test lint format migrate check-migrations lock clean
 .PHONY: test-services bench-reporting bench-idle
 # Each is a module of proofs/, with a row in docs/reliability.md.
-PROOFS := model bank kills faults ring same-key held-lock sigterm thousand rubbish reporting webhooks soak
+PROOFS := model bank kills faults failover ring same-key held-lock sigterm thousand rubbish reporting webhooks soak
 .PHONY: proof $(PROOFS:%=proof-%) mutants
 .PHONY: bench bench-quick bench-clients bench-workers bench-large bench-serving
 
@@ -68,7 +68,7 @@ bench-reporting: setup ## Measure what reports cost (6 minutes)
 bench-idle: setup ## What an idle pass costs with a thousand wallets and with a million
 	$(BIN)/python -m benchmarks.idle
 
-lint: setup ## Check style, types, imports, spelling and container files
+lint: setup ## Check style, types, imports, spelling, container files, migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -77,6 +77,7 @@ lint: setup ## Check style, types, imports, spelling and container files
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec \
 		docker-compose.yml docker-compose.prod.yml
 	$(BIN)/codespell
+	$(BIN)/python -m scripts.lint_migrations
 
 format: setup ## Rewrite the code in the common style
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,4 @@
-"""A primary and a standby that it waits for, with a link in which the network can fail."""
+"""A primary and the standby that it waits for; the link between them can fail."""
 
 import contextlib
 import time

@@ -154,7 +154,10 @@ def test_wallet_that_is_created_again_is_on_the_standby(client, pair):
 
 def test_of_several_hosts_the_one_that_takes_writes_is_used(make_app, pair):
     """libpq's own way to write it; the standby is asked first, and refuses."""
-    with Proxy(pair.socket_of(pair.standby)) as standby, Proxy(pair.socket_of(pair.primary)) as primary:
+    with (
+        Proxy(pair.socket_of(pair.standby)) as standby,
+        Proxy(pair.socket_of(pair.primary)) as primary,
+    ):
         settings = Settings(
             database_url=with_driver(
                 f"postgresql://postgres@127.0.0.1:{standby.port},127.0.0.1:"
