@@ -1,10 +1,12 @@
-"""Runs the migrations on the application's own database, one transaction for all."""
+"""Runs the migrations on the application's own database, each in a transaction."""
 
 from logging.config import fileConfig
 from typing import Any
 
 from alembic import context
 from flask import current_app
+
+from wallet_app.database.connections import limits_sql, needs_limits
 
 config = context.config
 if config.config_file_name is not None:
@@ -20,16 +22,27 @@ def is_ours(name: str | None, kind: str, _parents: Any) -> bool:
 
 
 def run_online() -> None:
-    with extension.db.engine.connect() as connection:
+    with extension.db.engine.connect() as own:
+        # Not the pool's any more. Building an index takes longer than a request may;
+        # for a lock, which requests then wait for as well, none waits longer than they.
+        own.detach()
+        limits = own.get_execution_options()["limits"]
+        connection = own.execution_options(
+            limits=limits | limits_sql(statement_timeout=0)
+        )
+        if not needs_limits(connection):
+            # Outside of transactions, too, where an index is built concurrently.
+            connection.exec_driver_sql("SET statement_timeout = 0")
+            connection.commit()
         context.configure(
             connection=connection,
             target_metadata=extension.db.metadata,
             include_name=is_ours,
+            # What one of them has locked, the next need not hold.
+            transaction_per_migration=True,
             **extension.configure_args,
         )
         with context.begin_transaction():
-            # Building an index on a large table takes longer than a request may.
-            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             context.run_migrations()
 
 
@@ -38,6 +51,7 @@ def run_offline() -> None:
         url=extension.db.engine.url,
         target_metadata=extension.db.metadata,
         literal_binds=True,
+        transaction_per_migration=True,
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -11,6 +11,7 @@ import recount
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
 from wallet_app.database import db
 from wallet_app.statistics import rollup, service_statistics
@@ -125,7 +126,7 @@ def test_each_migration_can_be_taken_back_and_repeated(make_app, empty_database)
         assert schema() == at_the_end
 
 
-def test_upgrade_that_fails_in_the_middle_leaves_nothing_behind(
+def test_upgrade_that_fails_goes_on_from_the_migration_that_failed(
     make_app, empty_database
 ):
     with make_app(database_url=empty_database).app_context():
@@ -134,7 +135,27 @@ def test_upgrade_that_fails_in_the_middle_leaves_nothing_behind(
             connection.execute(text("CREATE TABLE wallet_rollups (x int)"))
         with pytest.raises(Exception, match="wallet_rollups"):
             flask_migrate.upgrade(directory=MIGRATIONS)
-        assert inspect(db.engine).get_table_names() == ["wallet_rollups"]
+        tables = {"alembic_version", "transactions", "wallet_rollups", "wallets"}
+        assert set(inspect(db.engine).get_table_names()) == tables
+        with db.engine.begin() as connection:
+            connection.execute(text("DROP TABLE wallet_rollups"))
+        flask_migrate.upgrade(directory=MIGRATIONS)
+        assert "webhooks" in inspect(db.engine).get_table_names()
+
+
+def test_migration_that_meets_a_lock_gives_up_before_requests_queue_behind_it(
+    make_app, empty_database
+):
+    with make_app(database_url=empty_database).app_context():
+        flask_migrate.upgrade(directory=MIGRATIONS, revision="0004")
+        before = schema()
+        with db.engine.begin() as connection:
+            connection.execute(text("SELECT FROM transactions"))
+            with pytest.raises(OperationalError, match="lock timeout"):
+                flask_migrate.upgrade(directory=MIGRATIONS)
+        assert schema() == before
+        flask_migrate.upgrade(directory=MIGRATIONS)
+        assert schema() != before
 
 
 def test_upgrade_of_an_upgraded_database_changes_nothing(context):
