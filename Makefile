@@ -13,9 +13,9 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock"
 
 .PHONY: help setup run test lint format migrate check-migrations lock clean
-.PHONY: test-services bench-reporting bench-idle
+.PHONY: test-services bench-reporting bench-idle bench-standby
 # Each is a module of proofs/, with a row in docs/reliability.md.
-PROOFS := model bank kills faults failover ring same-key held-lock sigterm thousand rubbish reporting webhooks soak
+PROOFS := model bank kills faults standby failover restore ring same-key held-lock sigterm thousand rubbish reporting webhooks soak
 .PHONY: proof $(PROOFS:%=proof-%) mutants
 .PHONY: bench bench-quick bench-clients bench-workers bench-large bench-serving
 
@@ -67,6 +67,9 @@ bench-reporting: setup ## Measure what reports cost (6 minutes)
 
 bench-idle: setup ## What an idle pass costs with a thousand wallets and with a million
 	$(BIN)/python -m benchmarks.idle
+
+bench-standby: setup ## What a synchronous standby costs, by how far away it is (3 minutes)
+	$(BIN)/python -m benchmarks.standby
 
 lint: setup ## Check style, types, imports, spelling, container files, migrations
 	$(BIN)/ruff check .

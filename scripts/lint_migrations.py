@@ -56,9 +56,7 @@ def lint(sql: str, name: str) -> int:
     squawk = Path(sys.executable).with_name("squawk")
     command = [str(squawk), f"--stdin-filepath={name}"]
     options = [f"--pg-version={OLDEST_POSTGRES}", f"--exclude={','.join(NOT_ASKED)}"]
-    read = subprocess.run(  # noqa: S603
-        [*command, *options], input=sql, text=True, check=False
-    )
+    read = subprocess.run([*command, *options], input=sql, text=True, check=False)
     return read.returncode
 
 

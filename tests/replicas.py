@@ -32,6 +32,13 @@ class Pair:
     def standby_url(self) -> str:
         return url_of(self.standby)
 
+    @property
+    def both_urls(self) -> str:
+        """Of whichever takes writes."""
+        hosts = ",".join(str(one.data_dir) for one in (self.primary, self.standby))
+        query = {"host": hosts, "port": f"{PORT},{PORT}"}
+        return address(query | {"target_session_attrs": "read-write"})
+
     @staticmethod
     def socket_of(server: Cluster) -> Path:
         return server.data_dir / f".s.PGSQL.{PORT}"
@@ -72,11 +79,14 @@ class Pair:
 
 def url_of(cluster: Cluster) -> str:
     """The URL of a running server of the embedded kind."""
-    query = {"host": str(cluster.data_dir), "port": str(PORT)}
-    address = URL.create(
+    return address({"host": str(cluster.data_dir), "port": str(PORT)})
+
+
+def address(query: dict[str, str]) -> str:
+    url = URL.create(
         "postgresql+psycopg", SUPERUSER, database=embedded.DATABASE, query=query
     )
-    return address.render_as_string()
+    return url.render_as_string()
 
 
 @contextlib.contextmanager
