@@ -1,8 +1,8 @@
-"""Point-in-time recovery under load: to a moment, with sound books, and retries end right.
+"""Point-in-time recovery under load: sound books, and retries that end right.
 
-A base backup and the archive of the write-ahead log, as docs/operations.md has them. The
-server that is restored lacks what came after the moment; whoever sends that again, with
-its reference, gets it applied once, and what came before is a replay.
+A base backup and the archive of the write-ahead log, as docs/operations.md has them.
+The server that is restored lacks what came after the moment; whoever sends that again,
+with its reference, gets it applied once, and what came before is a replay.
 """
 
 import asyncio

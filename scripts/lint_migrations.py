@@ -1,4 +1,4 @@
-"""Refuses migrations that would stop the service while they run: squawk reads their SQL.
+"""Refuses migrations that would stop the service while they run; squawk reads them.
 
 Those up to LAST_EXEMPT are exempt. What has to be done all the same takes a comment,
 squawk-ignore and the rule's name, before its statement: see docs/operations.md.
