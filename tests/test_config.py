@@ -125,6 +125,7 @@ def test_other_programs_variables_are_left_alone(environment, monkeypatch):
             "?host=a:1&host=b:2&target_session_attrs=read-write",
         ),
         ("postgresql://a,b/d", "postgresql+psycopg:///d?host=a&host=b"),
+        ("postgresql://u:p,/@h:1/d", "postgresql+psycopg://u:p,/@h:1/d"),
         ("", ""),
     ],
 )

@@ -129,8 +129,9 @@ def hosts_apart(address: str) -> str:
     """As in user@/name?host=a:5432&host=b:5432, if there are several."""
     place, _, rest = address.partition("/")
     user, at, hosts = place.rpartition("@")
-    if "," not in hosts:
-        return address
     name, _, query = rest.partition("?")
+    # A password may hold whatever SQLAlchemy lets it.
+    if "," not in hosts or "@" in name:
+        return address
     options = [*(f"host={host}" for host in hosts.split(",")), query]
     return f"{user}{at}/{name}?{'&'.join(filter(None, options))}"
