@@ -5,6 +5,7 @@ from typing import Any
 
 from alembic import context
 from flask import current_app
+from sqlalchemy import Connection
 
 from wallet_app.database.connections import limits_sql, needs_limits
 
@@ -23,27 +24,36 @@ def is_ours(name: str | None, kind: str, _parents: Any) -> bool:
 
 def run_online() -> None:
     with extension.db.engine.connect() as own:
-        # Not the pool's any more. Building an index takes longer than a request may;
-        # for a lock, which requests then wait for as well, none waits longer than they.
-        own.detach()
         limits = own.get_execution_options()["limits"]
         connection = own.execution_options(
             limits=limits | limits_sql(statement_timeout=0)
         )
-        if not needs_limits(connection):
-            # Outside of transactions, too, where an index is built concurrently.
-            connection.exec_driver_sql("SET statement_timeout = 0")
-            connection.commit()
-        context.configure(
-            connection=connection,
-            target_metadata=extension.db.metadata,
-            include_name=is_ours,
-            # What one of them has locked, the next need not hold.
-            transaction_per_migration=True,
-            **extension.configure_args,
-        )
-        with context.begin_transaction():
-            context.run_migrations()
+        try:
+            migrate(connection)
+        finally:
+            # Nobody else is to get a session without a limit from the pool.
+            connection.invalidate()
+
+
+def migrate(connection: Connection) -> None:
+    """Building an index takes longer than a request may; waiting for a lock does not.
+
+    Requests would wait behind it.
+    """
+    if not needs_limits(connection):
+        # Outside of transactions, too, where an index is built concurrently.
+        connection.exec_driver_sql("SET statement_timeout = 0")
+        connection.commit()
+    context.configure(
+        connection=connection,
+        target_metadata=extension.db.metadata,
+        include_name=is_ours,
+        # What one of them has locked, the next need not hold.
+        transaction_per_migration=True,
+        **extension.configure_args,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
 
 
 def run_offline() -> None:

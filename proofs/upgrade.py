@@ -47,7 +47,7 @@ down_revision = "{HEAD}"
 def upgrade() -> None:
     op.add_column("transactions", sa.Column("channel", sa.Text(), server_default="web"))
     op.create_check_constraint(
-        "channel_short",
+        op.f("channel_short"),
         "transactions",
         "length(channel) < 100",
         postgresql_not_valid=True,
