@@ -100,6 +100,7 @@ def empty() -> None:
     with transaction() as connection:
         for table in TABLES_IN_DELETE_ORDER:
             connection.execute(text(f"DELETE FROM {table}"))
+        connection.execute(text("UPDATE tenants SET events_dropped_to = 0"))
 
 
 def check() -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.engine import make_url
 
 from wallet_app.database import db
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.statistics import rollup, service_statistics
 
 MIGRATIONS = str(Path(__file__).parent.parent / "migrations")
@@ -216,6 +217,8 @@ def currency_figures():
     today = datetime.now(UTC).date()
     days = {"first_day": today - timedelta(1), "last_day": today}
     with service_statistics.snapshot() as connection:
-        found = service_statistics.read_service_statistics(connection, **days)
+        found = service_statistics.read_service_statistics(
+            connection, DEFAULT_TENANT_ID, **days
+        )
     (dollars,) = found["currencies"]
     return dollars

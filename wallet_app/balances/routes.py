@@ -8,6 +8,7 @@ from uuid import UUID
 from flask import Response, current_app, request
 
 from wallet_app.balances import queries
+from wallet_app.balances.group_read import GroupRead
 from wallet_app.balances.schemas import (
     BalanceQuery,
     NewWallet,
@@ -23,6 +24,7 @@ from wallet_app.errors import (
     WalletNotFound,
 )
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
+from wallet_app.http.caller import caller
 from wallet_app.http.fields import Moment, Uuid, moment_text
 from wallet_app.http.pages import PageQuery, decode_position, page_of, read_seq
 from wallet_app.http.schemas import WalletBalance, WalletDetails
@@ -69,14 +71,14 @@ def create_wallet(body: dict[str, Any]) -> Any:
     `Idempotent-Replayed: true`.
     """
     try:
-        uuid, created = wallets.create(**body)
+        uuid, created = wallets.create(tenant_id=caller().tenant_id, **body)
     except wallets.WalletClashError as clash:
         raise WalletExists(str(clash)) from None
     headers = {"Location": f"{blp.url_prefix}/{uuid}"}
     if not created:
         headers["Idempotent-Replayed"] = "true"
     with reading() as connection:
-        return wallets.find(connection, uuid), 201, headers
+        return wallets.find(connection, caller().tenant_id, uuid), 201, headers
 
 
 @blp.route("")
@@ -88,7 +90,9 @@ def list_wallets(query: dict[str, Any]) -> Any:
     before = decode_position(query["cursor"], "wallets", read_place)
     limit = query["limit"]
     with reading() as connection:
-        rows = queries.list_wallets(connection, limit=limit + 1, before=before)
+        rows = queries.list_wallets(
+            connection, caller().tenant_id, limit=limit + 1, before=before
+        )
     return page_of(rows, limit, lambda row: ("wallets", place_of(row)))
 
 
@@ -118,7 +122,8 @@ def read_place(position: Any) -> tuple[datetime, UUID]:
 )
 def get_wallet(uuid: UUID) -> Any:
     """Read a wallet"""
-    wallet = current_app.extensions["wallet_reader"].find(uuid)
+    reader: GroupRead = current_app.extensions["wallet_reader"]
+    wallet = reader.find((caller().tenant_id, uuid))
     headers = {"ETag": f'"{wallet.version}"'}
     known = request.if_none_match if "If-None-Match" in request.headers else None
     # Weak, because a proxy that compresses weakens the tags.
@@ -137,7 +142,7 @@ def get_balance(query: dict[str, Any], uuid: UUID) -> Any:
     Now, or `at` a time that has passed.
     """
     with reading() as connection:
-        wallet = wallets.find(connection, uuid)
+        wallet = wallets.find(connection, caller().tenant_id, uuid)
         if "at" not in query:
             return wallet
         balance = queries.balance_at(connection, wallet, query["at"])
@@ -156,7 +161,7 @@ def list_transactions(query: dict[str, Any], uuid: UUID) -> Any:
     limit, order = query.pop("limit"), query.pop("order")
     after_seq = decode_position(query.pop("cursor"), order, read_seq)
     with reading() as connection:
-        wallet = wallets.find(connection, uuid)
+        wallet = wallets.find(connection, caller().tenant_id, uuid)
         entries = queries.list_entries(
             connection,
             wallet.id,

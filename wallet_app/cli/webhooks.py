@@ -10,6 +10,7 @@ from wallet_app.cli import output
 from wallet_app.cli.parameters import FieldType, json_option
 from wallet_app.database import AnyRow
 from wallet_app.http.fields import Uuid, moment_text
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.webhooks import deliveries, registry
 from wallet_app.webhooks.routes import details
 from wallet_app.webhooks.schemas import (
@@ -41,7 +42,7 @@ def webhooks_group() -> None:
 @with_appcontext
 def list_command(as_json: bool) -> None:
     """List all webhooks, oldest first."""
-    found = registry.list_all()
+    found = registry.list_all(DEFAULT_TENANT_ID)
     if as_json:
         output.document(WebhookDetails().dump(found, many=True))
         return
@@ -83,6 +84,7 @@ def add_command(
 ) -> None:
     """Add a webhook, and show its secret this once."""
     webhook = registry.create(
+        DEFAULT_TENANT_ID,
         url=url,
         event_types=list(event_types),
         description=description,
@@ -99,7 +101,8 @@ def add_command(
 @with_appcontext
 def test_command(webhook_id: UUID, as_json: bool) -> None:
     """Have a worker deliver an event of the type webhook.test."""
-    show(deliveries.send_test(webhook_id), as_json=as_json)
+    delivery = deliveries.send_test(DEFAULT_TENANT_ID, webhook_id)
+    show(delivery, as_json=as_json)
 
 
 @webhooks_group.command("redeliver")
@@ -109,7 +112,8 @@ def test_command(webhook_id: UUID, as_json: bool) -> None:
 @with_appcontext
 def redeliver_command(webhook_id: UUID, delivery_id: UUID, as_json: bool) -> None:
     """Have a worker deliver something once more."""
-    show(deliveries.redeliver(webhook_id, delivery_id), as_json=as_json)
+    delivery = deliveries.redeliver(DEFAULT_TENANT_ID, webhook_id, delivery_id)
+    show(delivery, as_json=as_json)
 
 
 def show(delivery: AnyRow, *, as_json: bool) -> None:

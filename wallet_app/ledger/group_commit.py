@@ -9,7 +9,6 @@ Correctness never depends on the gathering: the row locks decide.
 import threading
 import time
 from dataclasses import dataclass
-from uuid import UUID
 
 from wallet_app.ledger.gathering import (
     DeadlineError,
@@ -20,7 +19,7 @@ from wallet_app.ledger.gathering import (
     Ticket,
 )
 from wallet_app.ledger.posting import Outcome, Unit
-from wallet_app.ledger.rules import Operation
+from wallet_app.ledger.rules import Key, Operation
 from wallet_app.ledger.settling import (
     LockedError,
     UnitTicket,
@@ -72,7 +71,7 @@ class GroupCommit:
             self.serve_fast,
             mutex=self.mutex,
         )
-        self.slow: dict[UUID, SlowLane] = {}
+        self.slow: dict[Key, SlowLane] = {}
         # Each one at work holds a connection; the fast lane needs one as well.
         self.slow_work = threading.BoundedSemaphore(MAX_SLOW_LANES_AT_WORK)
 
@@ -117,8 +116,8 @@ class GroupCommit:
                 self.queue_slowly(lane, ticket)
 
     def slow_lane_of(self, unit: Unit) -> "SlowLane | None":
-        uuid = next((uuid for uuid in unit.wallet_uuids if uuid in self.slow), None)
-        return None if uuid is None else self.slow[uuid]
+        wallet = next((key for key in unit.wallet_keys if key in self.slow), None)
+        return None if wallet is None else self.slow[wallet]
 
     def serve_fast(self, batch: list[UnitTicket]) -> None:
         """Post a batch; move those who wait for a locked wallet out of the way."""
@@ -137,19 +136,19 @@ class GroupCommit:
 
     def move_to_own_lane(self, ticket: UnitTicket) -> None:
         """Let a ticket wait, though nobody seems to hold its wallets locked."""
-        self.move(ticket, ticket.request.wallet_uuids)
+        self.move(ticket, ticket.request.wallet_keys)
 
-    def move(self, ticket: UnitTicket, locked: set[UUID]) -> bool:
+    def move(self, ticket: UnitTicket, locked: set[Key]) -> bool:
         """Move a ticket that needs a locked wallet to that wallet's lane."""
-        uuids = ticket.request.wallet_uuids
-        uuid = next((uuid for uuid in uuids if uuid in locked), None)
-        if uuid is None:
+        keys = ticket.request.wallet_keys
+        wallet = next((key for key in keys if key in locked), None)
+        if wallet is None:
             return False
         with self.mutex:
             # Its caller may have given up meanwhile: nobody would lead for it.
             if not ticket.is_settled:
-                lane = self.slow.get(uuid) or SlowLane(self, uuid)
-                self.slow[uuid] = lane
+                lane = self.slow.get(wallet) or SlowLane(self, wallet)
+                self.slow[wallet] = lane
                 self.queue_slowly(lane, ticket)
         return True
 
@@ -169,7 +168,7 @@ class SlowLane(Gathering[Unit]):
     another one locked would pass the delay on.
     """
 
-    def __init__(self, group: GroupCommit, wallet: UUID) -> None:
+    def __init__(self, group: GroupCommit, wallet: Key) -> None:
         bounds = group.bounds
         super().__init__(
             Gather(queue_length=bounds.queue_length, batch_size=bounds.batch_size),

@@ -2,7 +2,16 @@
 
 from datetime import datetime
 
-from sqlalchemy import DateTime, Identity, Integer, String, UniqueConstraint, func
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Identity,
+    Integer,
+    String,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wallet_app.database import db
@@ -12,13 +21,17 @@ DEFAULT_TENANT_ID = 1
 
 
 class Tenant(db.Model):  # type: ignore[name-defined,misc]
-    """A company, a brand, a test environment: a world of wallets of its own."""
+    """A company, a brand, a test environment: a world of wallets of its own.
+
+    Its events up to the position `events_dropped_to` are kept no more.
+    """
 
     __tablename__ = "tenants"
     __table_args__ = (UniqueConstraint("name"),)
 
     id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
     name: Mapped[str] = mapped_column(String(100))
+    events_dropped_to: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.now()
     )

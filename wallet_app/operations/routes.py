@@ -19,6 +19,7 @@ from wallet_app.errors import (
     WalletNotFound,
 )
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
+from wallet_app.http.caller import caller
 from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
 from wallet_app.ledger import posting
 from wallet_app.ledger.operation_types import OperationType
@@ -189,7 +190,7 @@ def get_operation(reference_id: UUID) -> Any:
     service's deadline for a request.
     """
     with reading() as connection:
-        receipt = posting.find_receipt(connection, reference_id)
+        receipt = posting.find_receipt(connection, (caller().tenant_id, reference_id))
     if receipt is None:
         raise OperationNotFound(f"No operation has the reference {reference_id}.")
     return operation_answer(receipt)

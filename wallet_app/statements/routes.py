@@ -18,6 +18,7 @@ from wallet_app.errors import (
     WalletNotFound,
 )
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
+from wallet_app.http.caller import caller
 from wallet_app.statements import files, lifecycle
 from wallet_app.statements.schemas import NewStatement, StatementDetails
 
@@ -54,7 +55,8 @@ def create_statement(body: dict[str, Any], uuid: UUID) -> Any:
     A background worker writes it; see the Location for its progress. Asked again for
     the same period and format, the answer is the same statement.
     """
-    statement = lifecycle.request(wallet_uuid=uuid, **body)
+    wallet = caller().tenant_id, uuid
+    statement = lifecycle.request(wallet, **body)
     if statement.state == "pending":
         hints.send(hints.WRITE_STATEMENT, str(statement.id))
     return details(statement), 202, {"Location": path_of(statement)}
@@ -66,7 +68,7 @@ def create_statement(body: dict[str, Any], uuid: UUID) -> Any:
 def get_statement(statement_id: UUID) -> Any:
     """Read a statement's state and progress"""
     with reading() as connection:
-        return details(lifecycle.find(connection, statement_id))
+        return details(lifecycle.find(connection, caller().tenant_id, statement_id))
 
 
 @blp.route("/statements/<uuid:statement_id>/file")
@@ -84,7 +86,7 @@ def get_statement(statement_id: UUID) -> Any:
 def get_statement_file(statement_id: UUID) -> Any:
     """Download a statement's file"""
     with reading() as connection:
-        statement = lifecycle.find(connection, statement_id)
+        statement = lifecycle.find(connection, caller().tenant_id, statement_id)
     refuse_unready(statement)
     try:
         return send_file(

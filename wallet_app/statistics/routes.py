@@ -7,6 +7,7 @@ from uuid import UUID
 from wallet_app.database import reading
 from wallet_app.errors import InvalidRequest, Unavailable, WalletNotFound
 from wallet_app.http.api import WalletBlueprint
+from wallet_app.http.caller import caller
 from wallet_app.ledger import wallets
 from wallet_app.statistics import (
     service_statistics,
@@ -40,7 +41,9 @@ def get_statistics(uuid: UUID) -> Any:
     Exact at every moment: what was counted in the background plus what came since.
     """
     with reading() as connection:
-        return wallet_statistics.read_wallet_statistics(connection, uuid)
+        return wallet_statistics.read_wallet_statistics(
+            connection, caller().tenant_id, uuid
+        )
 
 
 @blp.route("/wallets/<uuid:uuid>/summaries")
@@ -59,7 +62,7 @@ def list_summaries(query: dict[str, Any], uuid: UUID) -> Any:
     first = first or last - timedelta(DAYS_OF[granularity] * (DEFAULT_PERIODS - 1))
     found = summaries.periods_asked_for(granularity, first, last, zone)
     with reading() as connection:
-        wallet = wallets.find(connection, uuid)
+        wallet = wallets.find(connection, caller().tenant_id, uuid)
         rows = summaries.read_summaries(connection, wallet, found, zone)
     return {
         "uuid": wallet.uuid,
@@ -85,5 +88,5 @@ def get_service_statistics(query: dict[str, Any]) -> Any:
     first = first or last - timedelta(service_statistics.DEFAULT_DAYS - 1)
     with service_statistics.snapshot() as connection:
         return service_statistics.read_service_statistics(
-            connection, first_day=first, last_day=last
+            connection, caller().tenant_id, first_day=first, last_day=last
         )

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from flask import Flask, current_app
-from sqlalchemy import Connection, false, func, literal, select, text, update
+from sqlalchemy import Connection, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
@@ -27,7 +27,8 @@ GRACE = timedelta(hours=24)
 TABLE = Webhook.__table__
 WEBHOOKS = TABLE.c
 DELIVERIES = WebhookDelivery.__table__.c
-ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtext('webhooks'))")
+NOT_DELETED = ~WEBHOOKS.deleted
+ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtext('webhooks'), :tenant_id)")
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -49,19 +50,25 @@ def refuse_url(url: str) -> None:
 
 
 @repeated
-def create(*, url: str, **fields: Any) -> AnyRow:
+def create(tenant_id: int, *, url: str, **fields: Any) -> AnyRow:
     """A new webhook, told of what happens from now on.
 
     Raises InvalidRequest for a URL that it may not have, or TooManyWebhooks.
     """
     refuse_url(url)
-    new = {"id": uuid7(), "url": url, "secret": signing.new_secret(), **fields}
+    new = {
+        "id": uuid7(),
+        "tenant_id": tenant_id,
+        "url": url,
+        "secret": signing.new_secret(),
+        **fields,
+    }
     if new["disabled"]:
         new["disabled_reason"] = "Disabled by request."
     with transaction() as connection:
-        connection.execute(ONE_AT_A_TIME)
+        connection.execute(ONE_AT_A_TIME, {"tenant_id": tenant_id})
         count = connection.scalar(
-            select(func.count()).where(WEBHOOKS.deleted == false())
+            select(func.count()).where(WEBHOOKS.tenant_id == tenant_id, NOT_DELETED)
         )
         if count is not None and count >= MAX_WEBHOOKS:
             raise TooManyWebhooks(f"There are {count} webhooks; delete one first.")
@@ -71,19 +78,21 @@ def create(*, url: str, **fields: Any) -> AnyRow:
         return connection.execute(adding.returning(*WEBHOOKS)).one()
 
 
-def find(connection: Connection, webhook_id: UUID) -> AnyRow:
+def find(connection: Connection, tenant_id: int, webhook_id: UUID) -> AnyRow:
     """A webhook's row; raises WebhookNotFound."""
     row = connection.execute(
-        select(*WEBHOOKS).where(WEBHOOKS.id == webhook_id, ~WEBHOOKS.deleted)
+        select(*WEBHOOKS).where(
+            WEBHOOKS.tenant_id == tenant_id, WEBHOOKS.id == webhook_id, NOT_DELETED
+        )
     ).one_or_none()
     if row is None:
         raise WebhookNotFound(f"There is no webhook {webhook_id}.")
     return row
 
 
-def list_all() -> Sequence[AnyRow]:
-    """Oldest first; there are MAX_WEBHOOKS at most."""
-    statement = select(*WEBHOOKS).where(~WEBHOOKS.deleted)
+def list_all(tenant_id: int) -> Sequence[AnyRow]:
+    """A tenant's, oldest first; there are MAX_WEBHOOKS at most."""
+    statement = select(*WEBHOOKS).where(WEBHOOKS.tenant_id == tenant_id, NOT_DELETED)
     with reading() as connection:
         return connection.execute(
             statement.order_by(WEBHOOKS.created_at, WEBHOOKS.id)
@@ -99,12 +108,12 @@ def change_in(connection: Connection, webhook_id: UUID, **values: Any) -> AnyRow
 
 
 @repeated
-def change(webhook_id: UUID, **fields: Any) -> AnyRow:
+def change(tenant_id: int, webhook_id: UUID, **fields: Any) -> AnyRow:
     """Change what is given; raises WebhookNotFound, or InvalidRequest for its URL."""
     if "url" in fields:
         refuse_url(fields["url"])
     with transaction() as connection:
-        before = find(connection, webhook_id)
+        before = find(connection, tenant_id, webhook_id)
         if fields.get("disabled"):
             fields["disabled_reason"] = "Disabled by request."
         elif before.disabled and "disabled" in fields:
@@ -122,10 +131,10 @@ def change(webhook_id: UUID, **fields: Any) -> AnyRow:
 
 
 @repeated
-def rotate_secret(webhook_id: UUID) -> AnyRow:
+def rotate_secret(tenant_id: int, webhook_id: UUID) -> AnyRow:
     """Give it a new secret; for a while, the one before it signs too."""
     with transaction() as connection:
-        before = find(connection, webhook_id)
+        before = find(connection, tenant_id, webhook_id)
         return change_in(
             connection,
             webhook_id,
@@ -136,10 +145,10 @@ def rotate_secret(webhook_id: UUID) -> AnyRow:
 
 
 @repeated
-def delete(webhook_id: UUID) -> None:
+def delete(tenant_id: int, webhook_id: UUID) -> None:
     """Tell it nothing more; its deliveries are deleted later, part by part."""
     with transaction() as connection:
-        find(connection, webhook_id)
+        find(connection, tenant_id, webhook_id)
         change_in(connection, webhook_id, deleted=True, disabled=True)
 
 
