@@ -3,15 +3,14 @@
 from wallet_app.balances import queries
 from wallet_app.database import AnyRow, reading
 from wallet_app.errors import Unavailable, WalletNotFound
-from wallet_app.ledger.gathering import (
+from wallet_app.ledger.gathering import Gather, Gathering
+from wallet_app.ledger.rules import Key
+from wallet_app.ledger.tickets import (
     DeadlineError,
-    Gather,
-    Gathering,
     InterruptedServiceError,
     QueueFullError,
     Ticket,
 )
-from wallet_app.ledger.rules import Key
 
 
 class GroupRead:
@@ -29,7 +28,7 @@ class GroupRead:
 
     def find(self, wallet: Key) -> AnyRow:
         """The wallet's row; raises WalletNotFound or Unavailable."""
-        ticket = Ticket(wallet, deadline_ms=self.deadline_ms)
+        ticket = Ticket(wallet, tenant_id=wallet[0], deadline_ms=self.deadline_ms)
         try:
             self.gathering.submit(ticket)
             row: AnyRow | None = ticket.wait()

@@ -10,14 +10,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from wallet_app.ledger.gathering import (
-    DeadlineError,
-    Gather,
-    Gathering,
-    InterruptedServiceError,
-    QueueFullError,
-    Ticket,
-)
+from wallet_app.ledger.gathering import Gather, Gathering
 from wallet_app.ledger.posting import Outcome, Unit
 from wallet_app.ledger.rules import Key, Operation
 from wallet_app.ledger.settling import (
@@ -30,6 +23,12 @@ from wallet_app.ledger.settling import (
     serve_patiently,
     settle_locked,
     unsettled,
+)
+from wallet_app.ledger.tickets import (
+    DeadlineError,
+    InterruptedServiceError,
+    QueueFullError,
+    Ticket,
 )
 
 MAX_SLOW_LANES_AT_WORK = 4
@@ -86,7 +85,10 @@ class GroupCommit:
         `try_again`, with `applied` "no", or "unknown" if only a look-up can tell.
         """
         ticket = Ticket(
-            unit, deadline_ms=self.bounds.deadline_ms, size=len(unit.operations)
+            unit,
+            tenant_id=unit.tenant_id,
+            deadline_ms=self.bounds.deadline_ms,
+            size=len(unit.operations),
         )
         if not self.enabled:
             serve_patiently([ticket], None)
@@ -224,10 +226,9 @@ class SlowLane(Gathering[Unit]):
         """Those who came meanwhile need no lane any more: together they are faster."""
         with self.group.mutex:
             self.close()
-            waiting = [ticket for ticket in self.queue if not ticket.is_settled]
-            self.queue.clear()
-            self.size = 0
-            for ticket in waiting:
+            for ticket in self.queue.clear():
+                if ticket.is_settled:
+                    continue
                 try:
                     self.group.fast.add(ticket)
                 except QueueFullError:

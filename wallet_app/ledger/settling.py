@@ -17,9 +17,9 @@ from wallet_app.database import ConnectionLostError, is_outage
 from wallet_app.database.conflicts import jittered_s
 from wallet_app.database.connections import is_late
 from wallet_app.ledger import locking, posting
-from wallet_app.ledger.gathering import Ticket
 from wallet_app.ledger.posting import Outcome, Unit
 from wallet_app.ledger.rules import Key, Refusal
+from wallet_app.ledger.tickets import Ticket
 
 logger = logging.getLogger(__name__)
 
@@ -154,7 +154,9 @@ def post_singly(
         return
     outcomes: list[Outcome] = []
     for operation in unit.operations:
-        single = Ticket(Unit((operation,)), deadline_ms=0)
+        single = Ticket(
+            Unit((operation,)), tenant_id=operation.tenant_id, deadline_ms=0
+        )
         serve_patiently([single], lock_timeout_ms)
         if single.error is not None:
             tickets[0].fail(single.error)
