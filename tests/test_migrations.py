@@ -5,31 +5,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import flask_migrate
-import psycopg
 import pytest
 import recount
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
-from sqlalchemy.engine import make_url
 
 from wallet_app.database import db
 from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.statistics import rollup, service_statistics
 
 MIGRATIONS = str(Path(__file__).parent.parent / "migrations")
-
-
-@pytest.fixture
-def empty_database(database_url):
-    """The URL of a database without any table."""
-    url = make_url(database_url)
-    name = f"wallet_migrations_{uuid.uuid4().hex[:12]}"
-    admin = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    yield url.set(database=name).render_as_string(hide_password=False)
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture
