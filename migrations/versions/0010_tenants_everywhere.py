@@ -51,8 +51,9 @@ OF_THE_SERVICE = {
     "service_currencies": "currency",
     "service_days": "currency, day, operation_type",
 }
-# In the order in which postings lock them.
-BOTH = "LOCK TABLE wallets, transactions IN SHARE ROW EXCLUSIVE MODE"
+# In the order in which postings lock them; all at once, for a lesser lock that is raised
+# later would wait for postings that wait for it.
+BOTH = "LOCK TABLE wallets, transactions IN ACCESS EXCLUSIVE MODE"
 
 
 def upgrade() -> None:
@@ -79,11 +80,12 @@ def upgrade() -> None:
             " ON feed (tenant_id, position)"
         )
         for table, columns in OF_THE_SERVICE.items():
-            change_key(table, f"tenant_id, {columns}")
+            # First, so that ON CONFLICT finds one at every moment.
             quickly(
                 f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS uq_{table}",
                 f"ALTER TABLE {table} ADD CONSTRAINT uq_{table} UNIQUE ({columns})",
             )
+            change_key(table, f"tenant_id, {columns}")
 
 
 def add_foreign_keys() -> None:
@@ -128,8 +130,8 @@ def downgrade() -> None:
         drop_constraint("fk_transactions_wallet_id_tenant_id", "transactions")
         drop_constraint("fk_wallets_tenant_id", "wallets")
         for table, columns in OF_THE_SERVICE.items():
-            drop_constraint(f"uq_{table}", table)
             change_key(table, columns)
+            drop_constraint(f"uq_{table}", table)
         for name, (table, _) in UNIQUE.items():
             drop_constraint(name, table)
         for table in TABLES:
