@@ -78,7 +78,7 @@ def list_summaries(query: dict[str, Any], uuid: UUID) -> Any:
 @blp.problems(InvalidRequest, Unavailable)
 @blp.response(200, ServiceStatistics)
 def get_service_statistics(query: dict[str, Any]) -> Any:
-    """Read the statistics of the whole service
+    """Read the statistics of all wallets together
 
     By currency and type of all time, and by day for up to a year; without `from` and
     `to`, the last thirty days. Days are UTC days.
