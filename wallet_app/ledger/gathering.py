@@ -37,7 +37,7 @@ class Gather:
     batch_size: int
     pause_ms: float = 0.0
     enough: int = 1
-    share: int = 32
+    share: int = 8
 
 
 class Gathering(Generic[Request]):
