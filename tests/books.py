@@ -7,6 +7,8 @@ from wallet_app.database.conflicts import repeated
 
 # Children first. DELETE, not a rolled back savepoint: commits and threads are real.
 TABLES_IN_DELETE_ORDER = (
+    "audit_log",
+    "api_keys",
     "webhook_deliveries",
     "webhooks",
     "statements",
@@ -100,6 +102,8 @@ def empty() -> None:
     with transaction() as connection:
         for table in TABLES_IN_DELETE_ORDER:
             connection.execute(text(f"DELETE FROM {table}"))
+        # The default tenant comes with the schema.
+        connection.execute(text("DELETE FROM tenants WHERE id <> 1"))
 
 
 def check() -> None:

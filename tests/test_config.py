@@ -40,6 +40,7 @@ def test_every_setting_is_read_from_its_variable(environment):
     texts = {
         "database_url": "postgresql+psycopg://u:p@h/d",
         "broker_url": "redis://h/1",
+        "access": "keys",
         "instance_dir": "/tmp/i",
         "statements_dir": "/tmp/s",
         "group_commit": "off",

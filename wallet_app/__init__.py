@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from flask import Flask
 
-from wallet_app import cli, database, errors, health
+from wallet_app import access, cli, database, errors, health
+from wallet_app.access.routes import blp as access_routes
 from wallet_app.background import celery_app
 from wallet_app.balances.group_read import GroupRead
 from wallet_app.balances.routes import blp as balances
@@ -54,8 +55,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     webhook_registry.init_app(app, settings)
     cli.init_app(app)
 
-    api = docs.create_api(app)
+    api = docs.create_api(app, keys_needed=settings.access == "keys")
     features = (balances, operations, events, statistics, statements, webhooks)
-    for blueprint in (*features, health.blp):
+    for blueprint in (*features, access_routes, health.blp):
         api.register_blueprint(blueprint)
+    access.init_app(app, settings)
     return app

@@ -12,6 +12,8 @@ from marshmallow.validate import OneOf, Range
 
 # Enough for the money path and a few others.
 SMALLEST_POOL = 10
+# Not the service's: the key with which a command calls one.
+API_KEY_NAME = "WALLET_API_KEY"
 
 
 class ConfigurationError(RuntimeError):
@@ -25,6 +27,7 @@ class Settings:
     database_url: str | None = None
     transaction_pooling: bool = False
     broker_url: str | None = None
+    access: str = "open"
     instance_dir: Path = Path("instance")
     statements_dir: Path | None = None
     statement_days: int = 30
@@ -53,6 +56,7 @@ class Settings:
                 database_url=with_driver(env.str("DATABASE_URL", "")) or None,
                 transaction_pooling=on_or_off(env, "TRANSACTION_POOLING", "off"),
                 broker_url=env.str("BROKER_URL", "") or None,
+                access=env.str("ACCESS", cls.access, validate=OneOf(["open", "keys"])),
                 instance_dir=env.path("INSTANCE_DIR", cls.instance_dir).absolute(),
                 statements_dir=optional_path(env.str("STATEMENTS_DIR", "")),
                 statement_days=env.int(
@@ -100,7 +104,8 @@ def refuse_unknown_names(environment: Mapping[str, str], known: list[str]) -> No
     """A misspelt setting would silently mean its default: name it instead."""
     names = [f"WALLET_{name.upper()}" for name in known]
     for name in environment:
-        if name.startswith("WALLET_") and name not in names:
+        is_ours = name.startswith("WALLET_") and name != API_KEY_NAME
+        if is_ours and name not in names:
             close = difflib.get_close_matches(name, names, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise ConfigurationError(f"{name} is not a setting{hint}")

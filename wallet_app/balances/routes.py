@@ -26,6 +26,7 @@ from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
 from wallet_app.http.fields import Moment, Uuid, moment_text
 from wallet_app.http.pages import PageQuery, decode_position, page_of, read_seq
 from wallet_app.http.schemas import WalletBalance, WalletDetails
+from wallet_app.http.scopes import Scope
 from wallet_app.ledger import wallets
 
 blp = WalletBlueprint(
@@ -57,7 +58,7 @@ THE_WALLETS_CALLS = {
 }
 
 
-@blp.route("", methods=["POST"])
+@blp.route("", methods=["POST"], scope=Scope.WALLETS_WRITE)
 @blp.arguments(NewWallet, example={"currency": "USD"})
 @blp.doc(responses={201: {"links": THE_WALLETS_CALLS}})
 @blp.problems(*BODY_PROBLEMS, WalletExists)
@@ -79,7 +80,7 @@ def create_wallet(body: dict[str, Any]) -> Any:
         return wallets.find(connection, uuid), 201, headers
 
 
-@blp.route("")
+@blp.route("", scope=Scope.WALLETS_READ)
 @blp.arguments(PageQuery, location="query")
 @blp.problems(InvalidRequest, Unavailable)
 @blp.response(200, WalletPage)
@@ -102,7 +103,7 @@ def read_place(position: Any) -> tuple[datetime, UUID]:
     return Moment().deserialize(created_at), Uuid().deserialize(uuid)
 
 
-@blp.route("/<uuid:uuid>")
+@blp.route("/<uuid:uuid>", scope=Scope.WALLETS_READ)
 @blp.doc(parameters=[IF_NONE_MATCH_PARAMETER], responses={304: NOT_MODIFIED})
 @blp.problems(WalletNotFound, InvalidRequest, Unavailable)
 @blp.response(
@@ -127,7 +128,7 @@ def get_wallet(uuid: UUID) -> Any:
     return wallet, 200, headers
 
 
-@blp.route("/<uuid:uuid>/balance")
+@blp.route("/<uuid:uuid>/balance", scope=Scope.WALLETS_READ)
 @blp.arguments(BalanceQuery, location="query")
 @blp.problems(WalletNotFound, InvalidRequest, Unavailable)
 @blp.response(200, WalletBalance)
@@ -144,7 +145,7 @@ def get_balance(query: dict[str, Any], uuid: UUID) -> Any:
     return SimpleNamespace(uuid=wallet.uuid, balance=balance, currency=wallet.currency)
 
 
-@blp.route("/<uuid:uuid>/transactions")
+@blp.route("/<uuid:uuid>/transactions", scope=Scope.WALLETS_READ)
 @blp.arguments(TransactionQuery, location="query")
 @blp.problems(WalletNotFound, InvalidRequest, Unavailable)
 @blp.response(200, TransactionPage)

@@ -7,6 +7,7 @@ from wallet_app.database.transactions import (
     ping,
     pipeline,
     reading,
+    reading_first,
     shared_connection,
     transaction,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "ping",
     "pipeline",
     "reading",
+    "reading_first",
     "shared_connection",
     "transaction",
 ]

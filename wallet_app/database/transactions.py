@@ -95,7 +95,17 @@ def reading() -> Iterator[Connection]:
     Autocommit: one round trip a statement, and no snapshot is held between them.
     With a pooler it takes a transaction, for the sake of its limits.
     """
-    with shared_connection(), reader(db.engine).connect() as connection:
+    with shared_connection(), reading_first() as connection:
+        yield connection
+
+
+@contextmanager
+def reading_first() -> Iterator[Connection]:
+    """The same, out of what is left alone for the money path.
+
+    For what money waits for, and one caller at a time.
+    """
+    with reader(db.engine).connect() as connection:
         yield connection
 
 

@@ -18,6 +18,7 @@ from wallet_app.events.schemas import EventDetails, EventPage, EventQuery
 from wallet_app.feed import readers
 from wallet_app.feed.events import Page
 from wallet_app.http.api import WalletBlueprint
+from wallet_app.http.scopes import Scope
 from wallet_app.ledger import wallets
 
 blp = WalletBlueprint(
@@ -34,7 +35,7 @@ LAST_EVENT_ID = {
 }
 
 
-@blp.route("/events")
+@blp.route("/events", scope=Scope.WALLETS_READ)
 @blp.arguments(EventQuery, location="query")
 @blp.doc(parameters=[LAST_EVENT_ID])
 @blp.problems(WalletNotFound, EventsExpired, InvalidRequest, Unavailable)

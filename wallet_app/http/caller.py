@@ -4,15 +4,20 @@ from dataclasses import dataclass
 
 from flask import g, has_request_context
 
+from wallet_app.http.scopes import EVERY_SCOPE, Scope
 from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose wallets a request sees, and by which key; None: nobody was asked."""
+    """Whose wallets a request sees, by which key, and what it may do.
+
+    Without a key: nobody was asked for one.
+    """
 
     tenant_id: int = DEFAULT_TENANT_ID
     key_id: str | None = None
+    scopes: frozenset[Scope] = EVERY_SCOPE
 
 
 ANYBODY = Caller()

@@ -20,6 +20,7 @@ from wallet_app.errors import (
 )
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
 from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
+from wallet_app.http.scopes import Scope
 from wallet_app.ledger import posting
 from wallet_app.ledger.operation_types import OperationType
 from wallet_app.operations.answers import (
@@ -113,7 +114,9 @@ BATCH_EXAMPLE = {
 }
 
 
-@blp.route("/wallets/<uuid:uuid>/operation", methods=["POST"])
+@blp.route(
+    "/wallets/<uuid:uuid>/operation", methods=["POST"], scope=Scope.OPERATIONS_WRITE
+)
 @blp.arguments(NewOperation, example={"operation_type": "DEPOSIT", "amount": "1000.00"})
 @blp.doc(
     parameters=[KEY_PARAMETER, IF_MATCH_PARAMETER],
@@ -135,7 +138,7 @@ def post_operation(body: dict[str, Any], uuid: UUID) -> Any:
     return receipt.entries[0], 200, replay_header(receipt)
 
 
-@blp.route("/transfers", methods=["POST"])
+@blp.route("/transfers", methods=["POST"], scope=Scope.OPERATIONS_WRITE)
 @blp.arguments(
     NewTransfer,
     example={"from_wallet": DEMO_UUID, "to_wallet": OTHER_UUID, "amount": "25.00"},
@@ -161,7 +164,7 @@ def post_transfer(body: dict[str, Any]) -> Any:
     return transfer_answer(receipt), 200, replay_header(receipt)
 
 
-@blp.route("/operations/batch", methods=["POST"])
+@blp.route("/operations/batch", methods=["POST"], scope=Scope.OPERATIONS_WRITE)
 @blp.arguments(NewBatch, example=BATCH_EXAMPLE)
 @blp.doc(parameters=[KEY_PARAMETER])
 @blp.problems(*MONEY_PROBLEMS, CurrencyMismatch, SameWallet)
@@ -179,7 +182,7 @@ def post_batch(body: dict[str, Any]) -> Any:
     return batch_answer(unit.operations, outcomes)
 
 
-@blp.route("/operations/<uuid:reference_id>")
+@blp.route("/operations/<uuid:reference_id>", scope=Scope.WALLETS_READ)
 @blp.problems(OperationNotFound, InvalidRequest, Unavailable)
 @blp.response(200, OperationDetails)
 def get_operation(reference_id: UUID) -> Any:

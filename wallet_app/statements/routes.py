@@ -18,6 +18,7 @@ from wallet_app.errors import (
     WalletNotFound,
 )
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
+from wallet_app.http.scopes import Scope
 from wallet_app.statements import files, lifecycle
 from wallet_app.statements.schemas import NewStatement, StatementDetails
 
@@ -43,7 +44,9 @@ PROGRESS = {
 }
 
 
-@blp.route("/wallets/<uuid:uuid>/statements", methods=["POST"])
+@blp.route(
+    "/wallets/<uuid:uuid>/statements", methods=["POST"], scope=Scope.REPORTS_READ
+)
 @blp.arguments(NewStatement, example=JULY)
 @blp.doc(responses={202: {"links": PROGRESS}})
 @blp.problems(WalletNotFound, *BODY_PROBLEMS)
@@ -60,7 +63,7 @@ def create_statement(body: dict[str, Any], uuid: UUID) -> Any:
     return details(statement), 202, {"Location": path_of(statement)}
 
 
-@blp.route("/statements/<uuid:statement_id>")
+@blp.route("/statements/<uuid:statement_id>", scope=Scope.REPORTS_READ)
 @blp.problems(StatementNotFound, InvalidRequest, Unavailable)
 @blp.response(200, StatementDetails)
 def get_statement(statement_id: UUID) -> Any:
@@ -69,7 +72,7 @@ def get_statement(statement_id: UUID) -> Any:
         return details(lifecycle.find(connection, statement_id))
 
 
-@blp.route("/statements/<uuid:statement_id>/file")
+@blp.route("/statements/<uuid:statement_id>/file", scope=Scope.REPORTS_READ)
 @blp.problems(
     StatementNotFound,
     StatementNotReady,

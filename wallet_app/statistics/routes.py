@@ -7,6 +7,7 @@ from uuid import UUID
 from wallet_app.database import reading
 from wallet_app.errors import InvalidRequest, Unavailable, WalletNotFound
 from wallet_app.http.api import WalletBlueprint
+from wallet_app.http.scopes import Scope
 from wallet_app.ledger import wallets
 from wallet_app.statistics import (
     service_statistics,
@@ -31,7 +32,7 @@ DAYS_OF = {"day": 1, "week": 7, "month": 30}
 DEFAULT_PERIODS = 30
 
 
-@blp.route("/wallets/<uuid:uuid>/statistics")
+@blp.route("/wallets/<uuid:uuid>/statistics", scope=Scope.REPORTS_READ)
 @blp.problems(WalletNotFound, InvalidRequest, Unavailable)
 @blp.response(200, WalletStatistics)
 def get_statistics(uuid: UUID) -> Any:
@@ -43,7 +44,7 @@ def get_statistics(uuid: UUID) -> Any:
         return wallet_statistics.read_wallet_statistics(connection, uuid)
 
 
-@blp.route("/wallets/<uuid:uuid>/summaries")
+@blp.route("/wallets/<uuid:uuid>/summaries", scope=Scope.REPORTS_READ)
 @blp.arguments(SummaryQuery, location="query")
 @blp.problems(WalletNotFound, InvalidRequest, Unavailable)
 @blp.response(200, Summaries)
@@ -70,7 +71,7 @@ def list_summaries(query: dict[str, Any], uuid: UUID) -> Any:
     }
 
 
-@blp.route("/statistics")
+@blp.route("/statistics", scope=Scope.REPORTS_READ)
 @blp.arguments(DayRange, location="query")
 @blp.problems(InvalidRequest, Unavailable)
 @blp.response(200, ServiceStatistics)

@@ -15,6 +15,7 @@ from wallet_app.errors import (
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
 from wallet_app.http.fields import Uuid
 from wallet_app.http.pages import PageQuery, decode_position, page_of, read_seq
+from wallet_app.http.scopes import Scope
 from wallet_app.webhooks import deliveries, registry
 from wallet_app.webhooks.schemas import (
     URL,
@@ -47,7 +48,7 @@ ITS_CALLS = {
 }
 
 
-@blp.route("", methods=["POST"])
+@blp.route("", methods=["POST"], scope=Scope.WEBHOOKS_WRITE)
 @blp.arguments(NewWebhook, example={"url": URL})
 @blp.doc(responses={201: {"links": ITS_CALLS}})
 @blp.problems(*BODY_PROBLEMS, TooManyWebhooks)
@@ -62,7 +63,7 @@ def create_webhook(body: dict[str, Any]) -> Any:
     return webhook, 201, {"Location": f"{blp.url_prefix}/{webhook.id}"}
 
 
-@blp.route("")
+@blp.route("", scope=Scope.WEBHOOKS_WRITE)
 @blp.problems(InvalidRequest, Unavailable)
 @blp.response(200, WebhookList)
 def list_webhooks() -> Any:
@@ -70,7 +71,7 @@ def list_webhooks() -> Any:
     return {"data": registry.list_all()}
 
 
-@blp.route("/<uuid:webhook_id>")
+@blp.route("/<uuid:webhook_id>", scope=Scope.WEBHOOKS_WRITE)
 @blp.problems(WebhookNotFound, InvalidRequest, Unavailable)
 @blp.response(200, WebhookDetails)
 def get_webhook(webhook_id: UUID) -> Any:
@@ -79,7 +80,7 @@ def get_webhook(webhook_id: UUID) -> Any:
         return registry.find(connection, webhook_id)
 
 
-@blp.route("/<uuid:webhook_id>", methods=["PATCH"])
+@blp.route("/<uuid:webhook_id>", methods=["PATCH"], scope=Scope.WEBHOOKS_WRITE)
 @blp.arguments(WebhookChange, example={"disabled": False})
 @blp.problems(*BODY_PROBLEMS, WebhookNotFound)
 @blp.response(200, WebhookDetails)
@@ -91,7 +92,7 @@ def change_webhook(body: dict[str, Any], webhook_id: UUID) -> Any:
     return registry.change(webhook_id, **body)
 
 
-@blp.route("/<uuid:webhook_id>", methods=["DELETE"])
+@blp.route("/<uuid:webhook_id>", methods=["DELETE"], scope=Scope.WEBHOOKS_WRITE)
 @blp.problems(WebhookNotFound, InvalidRequest, Unavailable)
 @blp.response(204)
 def delete_webhook(webhook_id: UUID) -> None:
@@ -99,7 +100,9 @@ def delete_webhook(webhook_id: UUID) -> None:
     registry.delete(webhook_id)
 
 
-@blp.route("/<uuid:webhook_id>/rotate-secret", methods=["POST"])
+@blp.route(
+    "/<uuid:webhook_id>/rotate-secret", methods=["POST"], scope=Scope.WEBHOOKS_WRITE
+)
 @blp.problems(WebhookNotFound, InvalidRequest, Unavailable)
 @blp.response(200, WebhookWithSecret)
 def rotate_webhook_secret(webhook_id: UUID) -> Any:
@@ -110,7 +113,7 @@ def rotate_webhook_secret(webhook_id: UUID) -> Any:
     return registry.rotate_secret(webhook_id)
 
 
-@blp.route("/<uuid:webhook_id>/deliveries")
+@blp.route("/<uuid:webhook_id>/deliveries", scope=Scope.WEBHOOKS_WRITE)
 @blp.arguments(PageQuery, location="query")
 @blp.problems(WebhookNotFound, InvalidRequest, Unavailable)
 @blp.response(200, DeliveryPage)
@@ -128,7 +131,9 @@ def list_deliveries(query: dict[str, Any], webhook_id: UUID) -> Any:
 
 
 @blp.route(
-    "/<uuid:webhook_id>/deliveries/<uuid:delivery_id>/redeliver", methods=["POST"]
+    "/<uuid:webhook_id>/deliveries/<uuid:delivery_id>/redeliver",
+    methods=["POST"],
+    scope=Scope.WEBHOOKS_WRITE,
 )
 @blp.problems(
     WebhookNotFound, DeliveryNotFound, WebhookDisabled, InvalidRequest, Unavailable
@@ -139,7 +144,7 @@ def redeliver(webhook_id: UUID, delivery_id: UUID) -> Any:
     return details(deliveries.redeliver(webhook_id, delivery_id))
 
 
-@blp.route("/<uuid:webhook_id>/test", methods=["POST"])
+@blp.route("/<uuid:webhook_id>/test", methods=["POST"], scope=Scope.WEBHOOKS_WRITE)
 @blp.problems(WebhookNotFound, WebhookDisabled, InvalidRequest, Unavailable)
 @blp.response(202, DeliveryDetails)
 def test_webhook(webhook_id: UUID) -> Any:
