@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, func, select, tuple_, update
 from uuid_utils.compat import uuid7
 
+from wallet_app.access import audit
 from wallet_app.database import AnyRow, transaction
 from wallet_app.database.conflicts import repeated
 from wallet_app.errors import DeliveryNotFound, WebhookDisabled
@@ -66,8 +67,14 @@ def redeliver(webhook_id: UUID, delivery_id: UUID) -> AnyRow:
             .values(state="pending", attempts=0, next_attempt_at=func.now())
         )
         row = connection.execute(select(*DELIVERIES).where(*this)).one_or_none()
-    if row is None:
-        raise DeliveryNotFound(f"The webhook has no delivery {delivery_id}.")
+        if row is None:
+            raise DeliveryNotFound(f"The webhook has no delivery {delivery_id}.")
+        audit.record(
+            connection,
+            "webhook.redelivered",
+            webhook_id,
+            after={"delivery": delivery_id},
+        )
     return row
 
 
@@ -82,6 +89,9 @@ def send_test(webhook_id: UUID) -> AnyRow:
         )
         new = (delivery_id, webhook_id, position, TEST, NO_WALLET, None)
         insert_in(connection, [new])
+        audit.record(
+            connection, "webhook.tested", webhook_id, after={"delivery": delivery_id}
+        )
         return connection.execute(
             select(*DELIVERIES).where(DELIVERIES.id == delivery_id)
         ).one()

@@ -1,8 +1,10 @@
 """The webhooks that there are: added, changed, given new secrets, deleted."""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from flask import Flask, current_app
@@ -10,6 +12,7 @@ from sqlalchemy import Connection, false, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
+from wallet_app.access import audit
 from wallet_app.config import Settings
 from wallet_app.database import AnyRow, reading, transaction
 from wallet_app.database.conflicts import repeated
@@ -23,6 +26,7 @@ MAX_WEBHOOKS = 100
 EVENT_TYPES = tuple(TYPES.values())
 # How long the old secret signs as well, after there is a new one.
 GRACE = timedelta(hours=24)
+SHOWN = ("event_types", "description", "ordered", "disabled", "old_secret_until")
 
 TABLE = Webhook.__table__
 WEBHOOKS = TABLE.c
@@ -68,7 +72,9 @@ def create(*, url: str, **fields: Any) -> AnyRow:
         adding = insert(TABLE).values(
             **new, after_position=readers.position_of(readers.RELAY)
         )
-        return connection.execute(adding.returning(*WEBHOOKS)).one()
+        row = connection.execute(adding.returning(*WEBHOOKS)).one()
+        audit.record(connection, "webhook.created", row.id, after=shown(row))
+    return row
 
 
 def find(connection: Connection, webhook_id: UUID) -> AnyRow:
@@ -118,7 +124,9 @@ def change(webhook_id: UUID, **fields: Any) -> AnyRow:
                 )
                 .values(next_attempt_at=func.now(), lease_id=None)
             )
-        return change_in(connection, webhook_id, **fields)
+        row = change_in(connection, webhook_id, **fields)
+        log(connection, "webhook.changed", before, row)
+    return row
 
 
 @repeated
@@ -126,21 +134,47 @@ def rotate_secret(webhook_id: UUID) -> AnyRow:
     """Give it a new secret; for a while, the one before it signs too."""
     with transaction() as connection:
         before = find(connection, webhook_id)
-        return change_in(
+        row = change_in(
             connection,
             webhook_id,
             secret=signing.new_secret(),
             old_secret=before.secret,
             old_secret_until=func.now() + literal(GRACE),
         )
+        log(connection, "webhook.secret_rotated", before, row)
+    return row
 
 
 @repeated
 def delete(webhook_id: UUID) -> None:
     """Tell it nothing more; its deliveries are deleted later, part by part."""
     with transaction() as connection:
-        find(connection, webhook_id)
+        before = find(connection, webhook_id)
         change_in(connection, webhook_id, deleted=True, disabled=True)
+        log(connection, "webhook.deleted", before, None)
+
+
+def log(
+    connection: Connection, action: str, before: AnyRow, after: AnyRow | None
+) -> None:
+    audit.record(
+        connection,
+        action,
+        before.id,
+        before=shown(before),
+        after=None if after is None else shown(after),
+    )
+
+
+def shown(webhook: AnyRow) -> dict[str, Any]:
+    """What the audit log keeps of a webhook.
+
+    Its URL may hold a secret: only where it leads is told, and whether it changed.
+    """
+    parts = urlsplit(webhook.url)
+    digest = hashlib.sha256(webhook.url.encode()).hexdigest()
+    url = f"{parts.scheme}://{parts.hostname}/... (SHA-256 {digest[:8]})"
+    return {"url": url} | {name: webhook._mapping[name] for name in SHOWN}
 
 
 def keys_of(webhook: AnyRow) -> list[str]:
