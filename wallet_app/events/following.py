@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from flask import current_app
 
+from wallet_app import access
 from wallet_app.database import connections, reading
 from wallet_app.errors import Unavailable
 from wallet_app.feed import events, readers
@@ -18,6 +19,8 @@ POLL_S = 0.1
 # waits for it, and no client is bound to one server.
 STREAM_S = 25.0
 SIGN_OF_LIFE_S = 10.0
+# How often it is asked whether who waits may still be told.
+CHECK_S = 0.5
 MOST_FOLLOWERS = 200
 EVENTS_A_READ = 100
 
@@ -87,10 +90,13 @@ def wait_for_page(after: int, limit: int, wanted: Filter, *, wait_s: float) -> P
     until = time.monotonic() + wait_s
     with followers.place():
         page = read(after, limit, wanted)
-        while not page.events and (
-            page.has_more or followers.wait_behind(page.end, until)
-        ):
-            page = read(page.end, limit, wanted)
+        while not page.events:
+            soon = min(until, time.monotonic() + CHECK_S)
+            if page.has_more or followers.wait_behind(page.end, soon):
+                page = read(page.end, limit, wanted)
+            elif time.monotonic() >= until:
+                break
+            access.check_again()
     return page
 
 
@@ -101,11 +107,12 @@ def stream(after: int, wanted: Filter, write: Callable[[Page], str]) -> Iterator
     with followers.place():
         # The head of the answer goes out with the first bytes.
         yield "retry: 500\n\n"
-        while time.monotonic() < until:
-            sign_at = min(until, time.monotonic() + SIGN_OF_LIFE_S)
-            if followers.wait_behind(after, sign_at):
+        sign_at = time.monotonic() + SIGN_OF_LIFE_S
+        while (now := time.monotonic()) < until and access.still_admitted():
+            if followers.wait_behind(after, min(until, now + CHECK_S)):
                 page = read(after, EVENTS_A_READ, wanted)
                 after = page.end
                 yield write(page)
-            else:
+            elif time.monotonic() >= sign_at:
                 yield ": still here\n\n"
+                sign_at += SIGN_OF_LIFE_S
