@@ -5,9 +5,11 @@ from flask import Flask
 from wallet_app.cli.demo import demo_command
 from wallet_app.cli.events import events_group
 from wallet_app.cli.failures import WalletGroup
+from wallet_app.cli.keys import keys_group
 from wallet_app.cli.reports import rollup_command, statement_command, stats_command
 from wallet_app.cli.seed import seed_command
 from wallet_app.cli.smoke import smoke_command
+from wallet_app.cli.tenants import audit_command, tenants_group
 from wallet_app.cli.wallets import (
     create_command,
     history_command,
@@ -32,6 +34,9 @@ wallet = WalletGroup(
         stats_command,
         events_group,
         webhooks_group,
+        tenants_group,
+        keys_group,
+        audit_command,
         smoke_command,
     ],
 )

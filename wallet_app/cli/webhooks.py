@@ -1,6 +1,5 @@
 """`flask wallet webhooks`: who is told of events."""
 
-from typing import Any
 from uuid import UUID
 
 import click
@@ -20,15 +19,6 @@ from wallet_app.webhooks.schemas import (
 
 UUID_TYPE = FieldType("uuid", Uuid())
 webhook_argument = click.argument("webhook_id", metavar="WEBHOOK", type=UUID_TYPE)
-
-
-def plain(document: dict[str, Any]) -> dict[str, str]:
-    """A document's members as text for people."""
-    return {
-        name: ", ".join(value) if isinstance(value, list) else str(value)
-        for name, value in document.items()
-        if value is not None
-    }
 
 
 @click.group("webhooks")
@@ -90,7 +80,7 @@ def add_command(
         disabled=False,
     )
     document = WebhookWithSecret().dump(webhook)
-    output.document(document) if as_json else output.pairs(plain(document))
+    output.members(document, as_json=as_json)
 
 
 @webhooks_group.command("test")
@@ -114,4 +104,4 @@ def redeliver_command(webhook_id: UUID, delivery_id: UUID, as_json: bool) -> Non
 
 def show(delivery: AnyRow, *, as_json: bool) -> None:
     document = DeliveryDetails().dump(details(delivery))
-    output.document(document) if as_json else output.pairs(plain(document))
+    output.members(document, as_json=as_json)
