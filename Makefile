@@ -15,7 +15,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 .PHONY: help setup run test lint format migrate check-migrations lock clean
 .PHONY: test-services bench-reporting bench-idle
 # Each is a module of proofs/, with a row in docs/reliability.md.
-PROOFS := model bank kills faults ring same-key held-lock sigterm thousand rubbish reporting webhooks soak
+PROOFS := model bank kills faults ring same-key held-lock sigterm thousand rubbish reporting webhooks revocation soak
 .PHONY: proof $(PROOFS:%=proof-%) mutants
 .PHONY: bench bench-quick bench-clients bench-workers bench-large bench-serving
 

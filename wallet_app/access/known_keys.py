@@ -2,8 +2,8 @@
 
 So a busy key costs its requests no round trip, and what is revoked, rotated or expired
 is noticed within TRUSTED_S. A process has one look-up under way at a time, for all
-keys that are asked for; who asks for a key that does not exist slows down others of
-his kind, not the database.
+keys that are asked for; who asks for what is no key slows down others of his kind, not
+the database.
 """
 
 import hmac
@@ -11,7 +11,7 @@ import logging
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     ARRAY,
@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 
 from wallet_app.access import key_text
-from wallet_app.access.keys import KEYS, TABLE
+from wallet_app.access.keys import ACTIVE, KEYS, TABLE
 from wallet_app.database import AnyRow, reading_first
 from wallet_app.errors import (
     ApiKeyExpired,
@@ -55,11 +55,11 @@ logger = logging.getLogger(__name__)
 TRUSTED_S = 4.0
 MOST_KNOWN = 10_000
 MOST_UNKNOWN = 10_000
-# Between look-ups, after one that was asked for a key that does not exist.
+# Between look-ups, after one that was asked for what is no key.
 PAUSE_S = 0.02
 
 IDS = bindparam("ids", type_=ARRAY(String))
-NOT_NOTED = or_(
+NOT_NOTED = ACTIVE & or_(
     KEYS.last_used_at.is_(None),
     KEYS.last_used_at < func.now() - literal(timedelta(minutes=1)),
 )
@@ -91,37 +91,34 @@ NOTE_USE = (
     .values(last_used_at=func.now())
 )
 
+Name = TypeVar("Name")
+Fact = TypeVar("Fact")
 Secret = tuple[bytes, type[WalletError] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of an id until a monotonic time.
+    """A key as it is until a monotonic time.
 
     Each of its digests with what its bearer is refused for, or None.
     """
 
     until: float
-    secrets: tuple[Secret, ...] = ()
-    caller: Caller | None = None
+    secrets: tuple[Secret, ...]
+    caller: Caller
 
-    def admit(self, digest: bytes) -> Caller:
-        """The key's caller; raises why it is not admitted."""
+    def admit(self, digest: bytes) -> Caller | None:
+        """The key's caller, if that is its secret; raises why it is refused."""
         for secret, refusal in self.secrets:
             if hmac.compare_digest(secret, digest):
                 if refusal is not None:
                     raise refusal
-                assert self.caller is not None
                 return self.caller
-        raise ApiKeyUnknown
+        return None
 
-    def is_good(self, digest: bytes) -> bool:
-        """Whether the bearer is admitted."""
-        return any(
-            hmac.compare_digest(secret, digest)
-            for secret, refusal in self.secrets
-            if refusal is None
-        )
+    def has(self, digest: bytes) -> bool:
+        """Whether that is a secret of the key's, good or not."""
+        return any(hmac.compare_digest(secret, digest) for secret, _ in self.secrets)
 
 
 class KnownKeys:
@@ -130,8 +127,9 @@ class KnownKeys:
     def __init__(self, *, deadline_ms: int) -> None:
         self.deadline_ms = deadline_ms
         self.known: dict[str, Known] = {}
-        # Apart, so that who tries out ids crowds out nobody.
-        self.unknown: dict[str, Known] = {}
+        # Digests of what is no key, and until when. Apart, so that who tries out keys
+        # crowds out nobody.
+        self.unknown: dict[bytes, float] = {}
         self.not_before = 0.0
         self.gathering: Gathering[tuple[str, bytes]] = Gathering(
             Gather(queue_length=10_000, batch_size=1000), self.serve
@@ -140,58 +138,65 @@ class KnownKeys:
     def admit(self, key: str) -> Caller:
         """Whose key it is; raises MalformedKeyError, why it is refused, Unavailable."""
         key_id, digest = key_text.read_id(key), key_text.digest_of(key)
-        found = self.known.get(key_id) or self.unknown.get(key_id)
-        if found is None or found.until <= time.monotonic():
-            found = self.look_up(key_id, digest)
-        return found.admit(digest)
+        now = time.monotonic()
+        known = self.known.get(key_id)
+        if known is not None and known.until > now:
+            caller = known.admit(digest)
+            if caller is not None:
+                return caller
+            # Since the look-up, the key may have got a new secret: this one.
+        if self.unknown.get(digest, 0.0) > now:
+            raise ApiKeyUnknown
+        known = self.look_up(key_id, digest)
+        caller = None if known is None else known.admit(digest)
+        if caller is None:
+            raise ApiKeyUnknown
+        return caller
 
-    def look_up(self, key_id: str, digest: bytes) -> Known:
+    def look_up(self, key_id: str, digest: bytes) -> Known | None:
         """Ask the database, together with all who ask now."""
         ticket = Ticket((key_id, digest), deadline_ms=self.deadline_ms)
         try:
             self.gathering.submit(ticket)
-            found: Known = ticket.wait()
+            known: Known | None = ticket.wait()
         except (QueueFullError, DeadlineError, InterruptedServiceError):
             raise Unavailable("Too many keys are being looked up.") from None
-        return found
+        return known
 
     def serve(self, batch: list[Ticket[tuple[str, bytes]]]) -> None:
         time.sleep(max(0.0, self.not_before - time.monotonic()))
-        wanted = {ticket.request[0] for ticket in batch}
+        asked = [ticket.request for ticket in batch]
         # What is revoked from now on may be missed; what was before is not.
         until = time.monotonic() + TRUSTED_S
         try:
             with reading_first() as connection:
-                rows = connection.execute(LOOK_UP, {"ids": list(wanted)}).all()
+                ids = list({key_id for key_id, _ in asked})
+                rows = connection.execute(LOOK_UP, {"ids": ids}).all()
                 found = {row.id: known_of(row, until) for row in rows}
+                wrong = {
+                    digest: until
+                    for key_id, digest in asked
+                    if key_id not in found or not found[key_id].has(digest)
+                }
+                shown = {key_id for key_id, digest in asked if digest not in wrong}
                 due = {row.id for row in rows if row.not_noted}
-                note_use(
-                    connection,
-                    {
-                        key_id
-                        for key_id, digest in (ticket.request for ticket in batch)
-                        if key_id in due and found[key_id].is_good(digest)
-                    },
-                )
+                note_use(connection, shown & due)
         except Exception as error:
             for ticket in batch:
                 ticket.fail(error)
             return
-        missing = {key_id: Known(until) for key_id in wanted - found.keys()}
-        self.not_before = time.monotonic() + PAUSE_S if missing else 0.0
-        for key_id in wanted:
-            self.known.pop(key_id, None)
+        self.not_before = time.monotonic() + PAUSE_S if wrong else 0.0
         keep(self.known, found, MOST_KNOWN)
-        keep(self.unknown, missing, MOST_UNKNOWN)
+        keep(self.unknown, wrong, MOST_UNKNOWN)
         for ticket in batch:
-            ticket.settle((found | missing)[ticket.request[0]])
+            ticket.settle(found.get(ticket.request[0]))
 
 
-def keep(kept: dict[str, Known], new: dict[str, Known], most: int) -> None:
+def keep(kept: dict[Name, Fact], new: dict[Name, Fact], most: int) -> None:
     """Add to what is kept; the longest known goes first."""
-    for key_id, known in new.items():
-        kept.pop(key_id, None)
-        kept[key_id] = known
+    for name, fact in new.items():
+        kept.pop(name, None)
+        kept[name] = fact
     while len(kept) > most:
         del kept[next(iter(kept))]
 
