@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from wallet_app import create_app
-from wallet_app.access import gate, key_text, keys
+from wallet_app.access import gate, key_text, keys, tenants
 from wallet_app.config import Settings
 from wallet_app.database import transaction
 from wallet_app.http.api import WalletBlueprint
@@ -18,6 +18,7 @@ from wallet_app.http.scopes import Scope
 ACCESS = Path(__file__).parents[2] / "docs" / "access.md"
 METHODS = {"get", "put", "post", "delete", "patch"}
 NOBODY = "123e4567-e89b-12d3-a456-426614174000"
+NO_IDS = {"key_id": "0" * key_text.ID_LENGTH}
 FREE = {"GET /healthz", "GET /readyz"}
 
 
@@ -47,10 +48,9 @@ def every_operation(keyed):
 def call(keyed):
     """Call an operation by its name, with the example that it has of its body."""
 
-    def send(app, name, operation, headers):
+    def send(app, name, operation, headers, ids=NO_IDS):
         method, path = name.split()
-        path = path.replace("{key_id}", "0" * key_text.ID_LENGTH)
-        path = re.sub(r"\{\w+\}", NOBODY, path)
+        path = re.sub(r"\{(\w+)\}", lambda one: str(ids.get(one[1], NOBODY)), path)
         body = operation.get("requestBody", {}).get("content", {})
         example = body.get("application/json", {}).get("example")
         # The tests' own client would check the answers, which takes long.
@@ -122,6 +122,50 @@ def test_no_endpoint_lets_in_who_has_no_good_key(
         assert ("invalid_token" in answer.headers["WWW-Authenticate"]) == (
             code != "api_key_missing"
         )
+
+
+# Below these, what belongs to another tenant is not found.
+TENANTS_APART = ("/api/v1/keys",)
+
+
+@pytest.fixture
+def objects(app, context, make_wallet, make_key):
+    """Ids of what the default tenant has, by the names that they have in paths."""
+    client = FlaskClient(app, app.response_class)
+    wallet = make_wallet(5)
+    moved = client.get(f"/api/v1/wallets/{wallet}/transactions").json["data"][0]
+    january = {"from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"}
+    asked = client.post(f"/api/v1/wallets/{wallet}/statements", json=january)
+    webhooks = "/api/v1/webhooks"
+    webhook = client.post(webhooks, json={"url": "https://example.com/hook"}).json
+    test = client.post(f"{webhooks}/{webhook['id']}/test").json
+    return {
+        "uuid": wallet,
+        "reference_id": moved["reference_id"],
+        "statement_id": asked.json["id"],
+        "webhook_id": webhook["id"],
+        "delivery_id": test["id"],
+        "key_id": make_key()["id"],
+    }
+
+
+def test_no_endpoint_finds_what_another_tenant_has(
+    keyed, every_operation, call, make_key, bearer, objects
+):
+    strangers = bearer(make_key(tenant_id=tenants.create("other").id)["key"])
+    own = bearer(make_key()["key"])
+    asked = [
+        (name, operation)
+        for name, operation in every_operation.items()
+        if "{" in name and name.split()[1].startswith(TENANTS_APART)
+    ]
+    assert asked
+    for name, operation in asked:
+        answer = call(keyed, name, operation, strangers, objects)
+        assert answer.status_code == 404, (name, answer.text)
+    for name, operation in asked:
+        if name.startswith("GET"):
+            assert call(keyed, name, operation, own, objects).status_code != 404, name
 
 
 def test_no_endpoint_lets_in_a_key_without_its_scope(
