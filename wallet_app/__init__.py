@@ -4,18 +4,19 @@ from datetime import timedelta
 
 from flask import Flask
 
-from wallet_app import cli, database, errors, health
+from wallet_app import cli, database, errors, health, production
 from wallet_app.background import celery_app
 from wallet_app.balances.group_read import GroupRead
 from wallet_app.balances.routes import blp as balances
 from wallet_app.config import Settings
 from wallet_app.events.following import Followers
 from wallet_app.events.routes import blp as events
-from wallet_app.http import docs, headers
+from wallet_app.http import addresses, docs, headers
 from wallet_app.http.api import UuidConverter
 from wallet_app.http.application import WalletApp
 from wallet_app.http.json_provider import ExactJsonProvider
 from wallet_app.ledger.group_commit import Bounds, GroupCommit
+from wallet_app.limits import Limits
 from wallet_app.operations.routes import blp as operations
 from wallet_app.standalone import embedded
 from wallet_app.statements import files as statement_files
@@ -28,6 +29,7 @@ from wallet_app.webhooks.routes import blp as webhooks
 def create_app(settings: Settings | None = None) -> Flask:
     """The application, bound to its database and ready to serve."""
     settings = settings or Settings.from_environment()
+    production.refuse_unsafe(settings)
     database_url = settings.database_url or embedded.url(settings.instance_dir / "pg")
 
     app = WalletApp(__name__, static_folder=None)
@@ -37,7 +39,12 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     errors.init_app(app)
     headers.init_app(app)
+    addresses.init_app(app, settings)
     database.init_app(app, settings, database_url)
+    # In this order before each request: addresses, whose key it is, what that may do.
+    app.extensions["limits"] = limits = Limits(settings)
+    limits.limit_addresses(app)
+    limits.limit_callers(app)
     app.extensions["ledger"] = GroupCommit(
         Bounds(
             queue_length=settings.queue_length,

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Self
 
 from environs import Env, EnvError
-from marshmallow.validate import OneOf, Range
+from limits import parse_many
+from marshmallow import ValidationError
+from marshmallow.validate import OneOf, Range, Regexp
 
 # Enough for the money path and a few others.
 SMALLEST_POOL = 10
+MOST_PROXIES = 10
 
 
 class ConfigurationError(RuntimeError):
@@ -40,6 +43,13 @@ class Settings:
     max_body_bytes: int = 1024 * 1024
     rollup_interval_seconds: int = 5
     webhooks_private: bool = False
+    env: str = "development"
+    access: str = "open"
+    rate_limit: str = ""
+    rate_limit_address: str = ""
+    rate_limit_strangers: str = ""
+    limits_storage: str = ""
+    trusted_proxies: int = 0
     log_level: str = "INFO"
 
     @classmethod
@@ -86,6 +96,29 @@ class Settings:
                     validate=positive,
                 ),
                 webhooks_private=on_or_off(env, "WEBHOOKS_PRIVATE", "off"),
+                env=env.str(
+                    "ENV", cls.env, validate=OneOf(["development", "production"])
+                ),
+                access=env.str("ACCESS", cls.access, validate=OneOf(["open", "keys"])),
+                rate_limit=env.str("RATE_LIMIT", "", validate=rate_limit),
+                rate_limit_address=env.str(
+                    "RATE_LIMIT_ADDRESS", "", validate=rate_limit
+                ),
+                rate_limit_strangers=env.str(
+                    "RATE_LIMIT_STRANGERS", "", validate=rate_limit
+                ),
+                limits_storage=env.str(
+                    "LIMITS_STORAGE",
+                    "",
+                    validate=Regexp(
+                        "(rediss?://.+)?$", error="Give redis://host:port/number."
+                    ),
+                ),
+                trusted_proxies=env.int(
+                    "TRUSTED_PROXIES",
+                    cls.trusted_proxies,
+                    validate=Range(min=0, max=MOST_PROXIES),
+                ),
                 log_level=env.str(
                     "LOG_LEVEL",
                     cls.log_level,
@@ -108,6 +141,21 @@ def refuse_unknown_names(environment: Mapping[str, str], known: list[str]) -> No
 
 def on_or_off(env: Env, name: str, default: str) -> bool:
     return str(env.str(name, default, validate=OneOf(["on", "off"]))) == "on"
+
+
+def rate_limit(text: str) -> None:
+    """Refuse what is not a limit, such as "100/second;10000/hour"."""
+    try:
+        limits = parse_many(text) if text else []
+    except ValueError:
+        limits = []
+    windows = {one.get_expiry() for one in limits}
+    if text and (not limits or len(windows) < len(limits)):
+        raise ValidationError(
+            'Give a limit, or several with different times: "100/second;10000/hour".'
+        )
+    if any(one.amount < 1 for one in limits):
+        raise ValidationError("A limit is at least 1.")
 
 
 def optional_path(text: str) -> Path | None:

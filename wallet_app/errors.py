@@ -156,6 +156,18 @@ class SameWallet(WalletError):
     code, status, title = "same_wallet", 422, "A wallet cannot pay itself"
 
 
+class RateLimited(WalletError):
+    """Says after how many seconds to ask again."""
+
+    code, status, title = "rate_limited", 429, "There were too many requests"
+    advice = (
+        "Wait as many seconds as Retry-After says; RateLimit-Policy has the limits."
+    )
+
+    def __init__(self, detail: str = "", *, retry_after_s: int, **facts: Any) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after_s)}, **facts)
+
+
 class Unavailable(WalletError):
     """Try again later: says after how many seconds."""
 

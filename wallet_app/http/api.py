@@ -16,11 +16,13 @@ from wallet_app.errors import (
     InvalidRequest,
     MalformedRequest,
     ProblemInRouting,
+    RateLimited,
     Unavailable,
     UnsupportedMediaType,
     WalletError,
 )
 from wallet_app.http.fields import NOT_A_UUID, parse_uuid
+from wallet_app.http.headers import MONEY
 from wallet_app.http.json_provider import InvalidJson
 
 
@@ -174,6 +176,8 @@ class WalletBlueprint(Blueprint):
             docs["response"]["responses"].setdefault(
                 422, [problem_response(422, [InvalidRequest])]
             )
+            if (self.url_prefix or rule).startswith(MONEY):
+                docs["response"]["responses"].setdefault(429, [RATE_LIMITED])
             view: Callable[..., Any] = register(function)
             return view
 
@@ -236,3 +240,23 @@ def example_of(family: type[WalletError]) -> dict[str, Any]:
         "code": family.code,
         "request_id": "0f8fad5bd9cb469fa16570867728950e",
     }
+
+
+RATE_LIMITED = problem_response(429, [RateLimited]) | {
+    "headers": {
+        "Retry-After": {
+            "description": "After how many seconds to ask again",
+            "schema": {"type": "integer", "minimum": 1},
+        },
+        "RateLimit": {
+            "description": "What is left of each limit, for how many seconds",
+            "schema": {"type": "string"},
+            "example": '"key-1s";r=0;t=1',
+        },
+        "RateLimit-Policy": {
+            "description": "Each limit: so many requests in so many seconds",
+            "schema": {"type": "string"},
+            "example": '"key-1s";q=1000;w=1',
+        },
+    }
+}
