@@ -45,6 +45,13 @@ def test_every_setting_is_read_from_its_variable(environment):
         "group_commit": "off",
         "transaction_pooling": "on",
         "webhooks_private": "on",
+        "env": "production",
+        "access": "keys",
+        "rate_limit": "100/second;5000/hour",
+        "rate_limit_address": "1 per 5 minute",
+        "rate_limit_strangers": "10/minute",
+        "limits_storage": "redis://h:1/2",
+        "trusted_proxies": "2",
         "log_level": "ERROR",
     }
     values = {
@@ -53,6 +60,7 @@ def test_every_setting_is_read_from_its_variable(environment):
         "group_commit": False,
         "transaction_pooling": True,
         "webhooks_private": True,
+        "trusted_proxies": 2,
     }
     for number, field in enumerate(fields(Settings), start=11):
         text = texts.get(field.name, str(number))
@@ -77,6 +85,15 @@ def test_every_setting_is_read_from_its_variable(environment):
         ("ROLLUP_INTERVAL_SECONDS", "0"),
         ("GROUP_COMMIT", "maybe"),
         ("TRANSACTION_POOLING", "1"),
+        ("ENV", "test"),
+        ("ACCESS", "none"),
+        ("RATE_LIMIT", "many"),
+        ("RATE_LIMIT", "0/second"),
+        ("RATE_LIMIT", "10/second;20/second"),
+        ("RATE_LIMIT_ADDRESS", "10"),
+        ("RATE_LIMIT_STRANGERS", "10/fortnight"),
+        ("LIMITS_STORAGE", "memcached://h"),
+        ("TRUSTED_PROXIES", "-1"),
         ("LOG_LEVEL", "LOUD"),
     ],
 )

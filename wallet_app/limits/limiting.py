@@ -77,11 +77,11 @@ class Limits:
             if response.status_code == 401 and self.of_strangers:
                 address = address_of(this)
                 self.barred.note(address, self.count(self.of_strangers, address))
-            uses: list[Use] = g.get("rate_limit_uses", [])
-            if uses:
-                left = ", ".join(use.header() for use in uses)
-                response.headers.add("RateLimit", left)
-            response.headers.add("RateLimit-Policy", self.policy_header)
+            told = [("RateLimit-Policy", self.policy_header)]
+            if uses := g.get("rate_limit_uses"):
+                told.append(("RateLimit", ", ".join([use.header() for use in uses])))
+            # Added, not set: that would look for each name in all that is there.
+            response.headers.extend(told)
         return response
 
 

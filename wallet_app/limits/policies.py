@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from math import ceil
+from typing import NamedTuple
 
 from limits import parse_many
 
@@ -25,8 +26,7 @@ class Policy:
         return int(number), ceil(self.window_s - passed_s)
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """What is left of a policy's quota; below zero: the request is one too many."""
 
     policy: Policy
