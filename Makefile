@@ -77,6 +77,25 @@ lint: setup ## Check style, types, imports, spelling and container files
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec \
 		docker-compose.yml docker-compose.prod.yml
 	$(BIN)/codespell
+	@$(MAKE) --no-print-directory scan-secrets
+
+# Passwords that open nothing, and files of others, are left out; a line that only looks
+# as if it held a secret ends with the comment "pragma: allowlist secret".
+SCAN := $(BIN)/detect-secrets-hook --no-verify --plugin scripts/wallet_key_detector.py \
+	--exclude-secrets '^(guest|password|secret|wallet|whsec_mine)$$' \
+	--exclude-files '\.lock$$|/static/'
+FILES = $$(git ls-files)
+.PHONY: scan-secrets audit-dependencies
+
+scan-secrets: ## Look for passwords and keys in what git tracks
+	$(SCAN) $(FILES)
+
+# --strict: a package that could not be looked up must not pass for one without a fault.
+audit-dependencies: setup ## Look the locked packages up in PyPI's list of vulnerabilities
+	$(BIN)/uv tool run pip-audit@2.10.1 --strict --disable-pip --require-hashes \
+		--progress-spinner off --requirement requirements.lock || { echo \
+		"Not audited: either a vulnerability is named above, or (\"not found on PyPI\"," \
+		"no connection) the list of them cannot be had from here." >&2; exit 1; }
 
 format: setup ## Rewrite the code in the common style
 	$(BIN)/ruff check --fix .

@@ -82,5 +82,6 @@ Wallets that hold balances and move money, exactly and durably.
 * Amounts are decimal strings with the currency's digits; JSON numbers are read exactly.
 * A retry is safe with a `reference_id` or an `Idempotency-Key`.
 * Errors are RFC 9457 problem documents; `code` is for programs.
+* Where there are limits, `RateLimit` tells what is left of each, and 429 to wait.
 * Pages: pass `next_cursor` as `cursor` until `has_more` is false.
 """
