@@ -69,9 +69,7 @@ def test_development_takes_everything():
         ),
         # As it may be written in a URL.
         (
-            {
-                "database_url": "postgresql://u:%77allet@db/w"
-            },  # pragma: allowlist secret
+            {"database_url": "postgresql+psycopg://u:%77allet@db/w"},
             "the password in WALLET_DATABASE_URL is a default one",
         ),
     ],
