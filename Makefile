@@ -120,7 +120,7 @@ mutants: setup ## Put bugs in, one at a time: a proof must catch each (ARGS="nam
 lock: setup ## Renew the lock files (LOCK_FLAGS=--upgrade takes newer versions)
 	$(UV_COMPILE) $(LOCK_FLAGS) --output-file requirements.lock setup.cfg
 	$(UV_COMPILE) $(LOCK_FLAGS) --output-file requirements-dev.lock \
-		--constraint requirements.lock --extra embedded --extra dev setup.cfg
+		--constraint requirements.lock --extra embedded --extra otel --extra dev setup.cfg
 	echo gunicorn-h1c | $(UV_COMPILE) $(LOCK_FLAGS) --no-deps \
 		--output-file requirements-fast.lock -
 

@@ -7,6 +7,8 @@ from wallet_app.database.conflicts import repeated
 
 # Children first. DELETE, not a rolled back savepoint: commits and threads are real.
 TABLES_IN_DELETE_ORDER = (
+    "books_mismatches",
+    "books_sweeps",
     "webhook_deliveries",
     "webhooks",
     "statements",

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from flask import Flask
 
-from wallet_app import cli, database, errors, health
+from wallet_app import books, cli, database, errors, health
 from wallet_app.background import celery_app
 from wallet_app.balances.group_read import GroupRead
 from wallet_app.balances.routes import blp as balances
@@ -48,6 +48,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     app.extensions["wallet_reader"] = GroupRead(deadline_ms=settings.deadline_ms)
     celery_app.init_app(app, settings, database_url)
+    books.init_app(app, settings)
     statement_files.init_app(app, settings)
     app.extensions["followers"] = Followers()
     app.extensions["events_keep"] = timedelta(days=settings.event_days)

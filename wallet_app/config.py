@@ -41,6 +41,12 @@ class Settings:
     rollup_interval_seconds: int = 5
     webhooks_private: bool = False
     log_level: str = "INFO"
+    log_format: str = "text"
+    request_log: bool = False
+    metrics: bool = False
+    tracing: bool = False
+    audit_interval_hours: int = 24
+    freeze_on_mismatch: bool = False
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -91,6 +97,16 @@ class Settings:
                     cls.log_level,
                     validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]),
                 ),
+                log_format=env.str(
+                    "LOG_FORMAT", cls.log_format, validate=OneOf(["text", "json"])
+                ),
+                request_log=on_or_off(env, "REQUEST_LOG", "off"),
+                metrics=on_or_off(env, "METRICS", "off"),
+                tracing=on_or_off(env, "TRACING", "off"),
+                audit_interval_hours=env.int(
+                    "AUDIT_INTERVAL_HOURS", cls.audit_interval_hours, validate=positive
+                ),
+                freeze_on_mismatch=on_or_off(env, "FREEZE_ON_MISMATCH", "off"),
             )
         except EnvError as error:
             raise ConfigurationError(str(error)) from error

@@ -166,7 +166,7 @@ def test_worker_looks_for_messages_again_after_its_link_led_to_a_standby(
 def test_every_scheduled_message_expires_before_the_next(app):
     app.extensions["celery"].loader.import_default_modules()
     entries = app.extensions["celery"].conf.beat_schedule.values()
-    assert len(entries) == 9
+    assert len(entries) == 10
     for entry in entries:
         assert 0 < entry["options"]["expires"] < entry["schedule"]
         assert entry["task"] in roll_up.app.tasks

@@ -27,12 +27,13 @@ from wallet_app.database.connections import (
 )
 
 # Rooms with tasks; each has them in a module of that name.
-ROOMS = ("background", "feed", "statistics", "statements", "webhooks")
+ROOMS = ("background", "books", "feed", "statistics", "statements", "webhooks")
 RELAY_INTERVAL_S = 1
 RESUME_INTERVAL_S = 10
 PRUNE_INTERVAL_S = 60
 # How soon a worker takes the deliveries up again that another has left.
 DELIVER_INTERVAL_S = 5
+SWEEP_INTERVAL_S = 20
 CLEAN_UP_INTERVAL_S = 15 * 60
 
 
@@ -93,6 +94,7 @@ def init_app(app: Flask, settings: Settings, database_url: str) -> None:
         # A large statement must not delay the rollups, nor either of them a webhook.
         task_routes={
             hints.WRITE_STATEMENT: {"queue": "statements"},
+            "wallet_app.books.tasks.sweep": {"queue": "statements"},
             "wallet_app.webhooks.tasks.deliver": {"queue": "webhooks"},
         },
         imports=[f"wallet_app.{room}.tasks" for room in ROOMS],
@@ -150,6 +152,7 @@ def schedule(settings: Settings) -> dict[str, Any]:
             "statements.tasks.expire_statements", CLEAN_UP_INTERVAL_S
         ),
         "deliver-webhooks": entry("webhooks.tasks.deliver", DELIVER_INTERVAL_S),
+        "sweep-books": entry("books.tasks.sweep", SWEEP_INTERVAL_S),
         "clean-up-webhooks": entry("webhooks.tasks.clean_up", PRUNE_INTERVAL_S),
         "forget-workers": entry("background.tasks.forget_workers", CLEAN_UP_INTERVAL_S),
     }

@@ -2,6 +2,7 @@
 
 from flask import Flask
 
+from wallet_app.cli.books import audit_command
 from wallet_app.cli.demo import demo_command
 from wallet_app.cli.events import events_group
 from wallet_app.cli.failures import WalletGroup
@@ -30,6 +31,7 @@ wallet = WalletGroup(
         rollup_command,
         statement_command,
         stats_command,
+        audit_command,
         events_group,
         webhooks_group,
         smoke_command,

@@ -1,11 +1,11 @@
 """Creates and finds wallets."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, DateTime, String, Uuid, bindparam, select
+from sqlalchemy import Connection, DateTime, String, Uuid, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
@@ -82,6 +82,13 @@ def create(
     if existing != currency:
         raise WalletClashError(f"The wallet {uuid} holds {existing}, not {currency}.")
     return uuid, False
+
+
+def freeze(connection: Connection, wallet_ids: Collection[int]) -> int:
+    """Let wallets move no money, in the caller's transaction; how many did so far."""
+    active = WALLETS.id.in_(wallet_ids) & (WALLETS.status == "active")
+    freezing = update(Wallet.__table__).where(active).values(status="frozen")
+    return connection.execute(freezing).rowcount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
