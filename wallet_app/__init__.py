@@ -16,6 +16,7 @@ from wallet_app.http.api import UuidConverter
 from wallet_app.http.application import WalletApp
 from wallet_app.http.json_provider import ExactJsonProvider
 from wallet_app.ledger.group_commit import Bounds, GroupCommit
+from wallet_app.observing import wiring as observing
 from wallet_app.operations.routes import blp as operations
 from wallet_app.standalone import embedded
 from wallet_app.statements import files as statement_files
@@ -35,6 +36,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.json = ExactJsonProvider(app)
     app.url_map.converters["uuid"] = UuidConverter
 
+    observer = observing.init_app(app, settings)
     errors.init_app(app)
     headers.init_app(app)
     database.init_app(app, settings, database_url)
@@ -45,6 +47,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             deadline_ms=settings.deadline_ms,
         ),
         enabled=settings.group_commit,
+        observer=observer,
     )
     app.extensions["wallet_reader"] = GroupRead(deadline_ms=settings.deadline_ms)
     celery_app.init_app(app, settings, database_url)

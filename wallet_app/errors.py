@@ -222,6 +222,7 @@ def new_id() -> str:
 def handle(error: Exception) -> Response:
     """Any exception as application/problem+json; unexpected ones are logged."""
     problem = as_wallet_error(error)
+    g.problem = problem
     if problem.status == WalletError.status:
         logger.error("request %s failed", request_id(), exc_info=error)
     response = Response(

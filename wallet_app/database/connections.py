@@ -61,6 +61,13 @@ def start_clock(app: Flask) -> None:
     connect_until.set(now + connect_s)
 
 
+def hurry(seconds: float) -> None:
+    """Let the rest of the request wait for the database no longer than this."""
+    ends = time.monotonic() + seconds
+    deadline.set(min(deadline.get(), ends))
+    connect_until.set(min(connect_until.get(), ends))
+
+
 def remaining_s() -> float:
     """How long the database may take now; infinite outside a request."""
     return max(SHORTEST_WAIT_S, deadline.get() - time.monotonic())

@@ -19,6 +19,7 @@ from wallet_app.ledger.gathering import (
     QueueFullError,
     Ticket,
 )
+from wallet_app.ledger.observer import Observer, observing
 from wallet_app.ledger.posting import Outcome, Unit
 from wallet_app.ledger.rules import Operation
 from wallet_app.ledger.settling import (
@@ -58,9 +59,16 @@ class Bounds:
 class GroupCommit:
     """The process's way to the ledger: submit an operation, get its outcome."""
 
-    def __init__(self, bounds: Bounds, *, enabled: bool = True) -> None:
+    def __init__(
+        self,
+        bounds: Bounds,
+        *,
+        enabled: bool = True,
+        observer: Observer | None = None,
+    ) -> None:
         self.bounds = bounds
         self.enabled = enabled
+        self.observer = observer or Observer()
         self.mutex = threading.Lock()
         self.fast = Gathering(
             Gather(
@@ -86,6 +94,17 @@ class GroupCommit:
         Nothing is raised for want of time, room or database: such operations end as
         `try_again`, with `applied` "no", or "unknown" if only a look-up can tell.
         """
+        observing.set(self.observer)
+        self.observer.submitted(unit)
+        outcomes: list[Outcome] | None = None
+        try:
+            outcomes = self.outcomes_of(unit)
+        finally:
+            self.observer.answered(unit, outcomes)
+        return outcomes
+
+    def outcomes_of(self, unit: Unit) -> list[Outcome]:
+        """Have a unit posted, by this caller or another."""
         ticket = Ticket(
             unit, deadline_ms=self.bounds.deadline_ms, size=len(unit.operations)
         )
@@ -120,8 +139,20 @@ class GroupCommit:
         uuid = next((uuid for uuid in unit.wallet_uuids if uuid in self.slow), None)
         return None if uuid is None else self.slow[uuid]
 
+    def note_taken(self, batch: list[UnitTicket]) -> None:
+        if batch:
+            left_s = batch[0].deadline - time.monotonic()
+            waited_s = self.bounds.deadline_ms / 1000 - left_s
+            self.observer.taken(sum(ticket.size for ticket in batch), waited_s)
+
+    def waiting(self) -> int:
+        """How many operations wait in the queues."""
+        with self.mutex:
+            return self.fast.size + sum(lane.size for lane in self.slow.values())
+
     def serve_fast(self, batch: list[UnitTicket]) -> None:
         """Post a batch; move those who wait for a locked wallet out of the way."""
+        self.note_taken(batch)
         if self.slow:
             # They queued here before their wallet was found locked.
             with self.mutex:

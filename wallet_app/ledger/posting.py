@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from time import perf_counter
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from wallet_app.ledger.entries import (
     ENTRIES_BY_REFERENCE_SQL,
     read_entry,
 )
+from wallet_app.ledger.observer import Times, observing
 from wallet_app.ledger.operation_types import BY_FIRST_ENTRY
 from wallet_app.ledger.rules import Entry, Operation, Refusal, WalletState
 from wallet_app.ledger.sql import (
@@ -63,6 +65,7 @@ def post(
     references = array_text(operation.reference_id for operation in operations)
     uuids = {uuid for unit in units for uuid in unit.wallet_uuids}
     with pipeline(lock_timeout_ms=lock_timeout_ms) as connection:
+        began = perf_counter()
         wallets = locking.lock(connection, uuids)
         # A statement of its own, behind the locks: inside the locking statement it
         # would read an older snapshot and miss what the locks' last holder wrote.
@@ -71,8 +74,11 @@ def post(
             wallets={row[1]: WalletState(*row) for row in wallets},
             known=known_receipts(connection, [row[0] for row in known]),
         )
+        locked = perf_counter()
         outcomes = [batch.decide(unit) for unit in units]
         inserted = write(connection, batch)
+        written = perf_counter()
+    observing.get().posted(units, Times(began, locked, written, perf_counter()))
     batch.number(inserted)
     return outcomes
 
