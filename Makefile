@@ -13,7 +13,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock"
 
 .PHONY: help setup run test lint format migrate check-migrations lock clean
-.PHONY: test-services bench-reporting bench-idle
+.PHONY: test-services bench-reporting bench-idle bench-observing
 # Each is a module of proofs/, with a row in docs/reliability.md.
 PROOFS := model bank kills faults ring same-key held-lock sigterm thousand rubbish reporting webhooks soak
 .PHONY: proof $(PROOFS:%=proof-%) mutants
@@ -67,6 +67,9 @@ bench-reporting: setup ## Measure what reports cost (6 minutes)
 
 bench-idle: setup ## What an idle pass costs with a thousand wallets and with a million
 	$(BIN)/python -m benchmarks.idle
+
+bench-observing: setup ## What logs, metrics and traces cost on a hot wallet (3 minutes)
+	$(BIN)/python -m benchmarks.observing $(BENCH_ARGS)
 
 lint: setup ## Check style, types, imports, spelling and container files
 	$(BIN)/ruff check .

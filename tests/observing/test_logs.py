@@ -178,7 +178,11 @@ def test_every_line_of_a_worker_is_json_and_names_the_requests_trace(
     )
     assert answer.status_code == 202, answer.text
     worker = Worker(
-        environment, tmp_path / "worker.log", queues="statements", beat=False, quiet=True
+        environment,
+        tmp_path / "worker.log",
+        queues="statements",
+        beat=False,
+        quiet=True,
     )
     try:
         wait_for(lambda: "succeeded" in worker.log.read_text())

@@ -14,9 +14,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from wallet_app.background import heartbeat
-from wallet_app.database import AnyRow, is_outage, reading
+from wallet_app.database import AnyRow, reading
 from wallet_app.database.connections import hurry
 from wallet_app.feed import readers
 from wallet_app.statistics import rollup
@@ -71,7 +72,7 @@ SELECT
      AND seen_at > now() - :alive_for) AS workers,
     (SELECT count(*) FROM (
         SELECT FROM webhook_deliveries WHERE state = 'pending' LIMIT :most
-     ) AS some) AS deliveries,
+     ) AS counted) AS deliveries,
     greatest(hook.overdue, 0) AS overdue,
     hook.failing, hook.disabled, activity.transaction, activity.snapshot,
     sweep.wallets, sweep.entries,
@@ -79,7 +80,7 @@ SELECT
         AS sweep_age,
     (SELECT count(*) FROM (
         SELECT FROM books_mismatches WHERE cleared_at IS NULL LIMIT :most
-     ) AS some) AS mismatches
+     ) AS counted) AS mismatches
 FROM place CROSS JOIN hook CROSS JOIN activity
 LEFT JOIN books_sweeps AS sweep ON true
 """
@@ -183,9 +184,8 @@ def ask() -> AnyRow | None:
     try:
         with reading() as connection:
             return connection.execute(QUERY, PARAMETERS).one()
-    except Exception as error:
-        if not is_outage(error):
-            raise
+    except SQLAlchemyError as error:
+        # Whatever it is: what the processes have counted must still be told.
         logger.warning("metrics: database: %s", error)
         return None
 
