@@ -3,6 +3,7 @@
 import datetime
 import json
 import logging
+import re
 import uuid
 from types import SimpleNamespace
 
@@ -28,15 +29,14 @@ def watched(app, make_app):
 
 
 @pytest.fixture
-def lines(watched, caplog):
-    """Call the watched application: the facts in the lines that it logs."""
+def lines(watched, capsys):
+    """Call the watched application: the lines that it logs of it."""
 
     def call(method, path, **request):
-        caplog.clear()
-        with caplog.at_level(logging.INFO, requests.__name__):
-            watched.test_client().open(path, method=method, **request)
-        records = [one for one in caplog.records if one.name == requests.__name__]
-        return [vars(one) for one in records]
+        capsys.readouterr()
+        watched.test_client().open(path, method=method, **request)
+        said = capsys.readouterr().err.splitlines()
+        return [json.loads(line) for line in said if line.startswith("{")]
 
     return call
 
@@ -63,9 +63,11 @@ def test_request_is_one_line(lines, make_wallet):
         "route": "/api/v1/wallets/<uuid:uuid>/operation",
         "status": 200,
         "outcome": "ok",
-        "wallet": wallet,
+        "wallet": str(wallet),
         "trace_id": TRACE,
-        "levelname": "INFO",
+        "level": "INFO",
+        "logger": requests.__name__,
+        "message": "request",
     }
     assert {name: line[name] for name in expected} == expected
     assert 0 < line["ms"] < 60_000
@@ -98,7 +100,7 @@ def test_request_that_fails_is_an_error(lines, watched, monkeypatch):
 
     monkeypatch.setitem(watched.view_functions, "health.healthz", fail)
     (line,) = lines("GET", "/healthz")
-    assert (line["levelname"], line["status"]) == ("ERROR", 500)
+    assert (line["level"], line["status"]) == ("ERROR", 500)
     assert line["outcome"] == "internal_error"
 
 
@@ -120,6 +122,18 @@ def test_line_names_the_callers_key(lines, watched):
     (line,) = lines("GET", "/healthz")
     assert line["key_id"] == "key-7"
     assert SECRET not in str(line)
+
+
+def test_lines_of_requests_keep_to_the_level(lines, caplog):
+    with caplog.at_level(logging.WARNING, "wallet_app"):
+        assert lines("GET", "/healthz") == []
+
+
+def test_request_is_a_line_in_text_as_well(app, make_app, caplog):
+    web = make_app(request_log=True).test_client()
+    with caplog.at_level(logging.INFO, requests.__name__):
+        web.get("/healthz", headers={"X-Request-ID": "mine"})
+    assert re.search(r"GET /healthz 200 ok \d+\.\d\d ms mine$", caplog.text, re.M)
 
 
 def test_nothing_is_watched_unless_it_is_asked_for(app):

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
 from wallet_app.background import heartbeat
-from wallet_app.database import transaction
+from wallet_app.database import reading, transaction
 from wallet_app.feed import relay
 from wallet_app.ledger.rules import Refusal
 from wallet_app.observing import metrics_page, state
@@ -333,3 +333,42 @@ def test_named_folder_is_emptied_at_the_start(app, serve, tmp_path, make_wallet)
             deposit_at(served, wallet, 2)
             assert operations_of(total(served), "DEPOSIT", "applied") == 2
     assert list(folder.glob("*.db"))
+
+
+def test_what_the_database_is_asked_does_not_grow_with_the_data(context, make_wallet):
+    """Pages that are read where there is much, and with ten times as much."""
+    make_wallet(1)
+    with transaction() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO webhooks (id, url, event_types, ordered, disabled, secret,"
+                " after_position) VALUES (gen_random_uuid(), 'https://example.com',"
+                " '{}', true, false, 'x', 0)"
+            )
+        )
+    add_deliveries(4_000)
+    first = pages_read()
+    add_deliveries(36_000)
+    assert pages_read() < 2 * first
+
+
+def add_deliveries(count):
+    """Half of them are made."""
+    with transaction() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO webhook_deliveries (id, webhook_id, position, kind,"
+                " wallet_id, state) SELECT gen_random_uuid(), id, n, 'posted', 1,"
+                " CASE WHEN n % 2 = 0 THEN 'pending' ELSE 'delivered' END"
+                " FROM webhooks, generate_series(1, :count) AS n"
+            ),
+            {"count": count},
+        )
+        connection.execute(text("ANALYZE webhook_deliveries"))
+
+
+def pages_read():
+    explain = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {state.QUERY.text}")
+    with reading() as connection:
+        ((plan,),) = connection.scalars(explain, state.PARAMETERS)
+    return plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]

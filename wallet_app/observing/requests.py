@@ -1,11 +1,14 @@
 """Watches requests: when they came, what became of them, and for whom."""
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
 
+import orjson
 from flask import Flask, Response, g, request
 
 from wallet_app.errors import request_id
@@ -13,6 +16,7 @@ from wallet_app.observing import traceparent
 
 logger = logging.getLogger(__name__)
 NO_ROUTE = "none"
+TEXT = "%(method)s %(route)s %(status)d %(outcome)s %(ms).2f ms %(request_id)s"
 
 
 @dataclass(slots=True)
@@ -28,6 +32,8 @@ class Answer:
     status: int
     outcome: str
     seconds: float
+    # The uuid in a wallet's path.
+    wallet: Any
 
 
 def init_app(
@@ -69,24 +75,33 @@ def answer_of(response: Response) -> Answer:
         status=response.status_code,
         outcome="ok" if problem is None else problem.code,
         seconds=perf_counter() - here.began,
+        wallet=this.view_args.get("uuid") if this.view_args else None,
     )
 
 
-# In text; in JSON the facts are members of their own.
-TEXT = "%(method)s %(route)s %(status)d %(outcome)s %(ms).2f ms %(request_id)s"
+def log_text(answer: Answer) -> None:
+    """A line for people."""
+    logger.log(level_of(answer), TEXT, facts_of(answer))
 
 
-def log_line(*, as_json: bool) -> Callable[[Answer], None]:
-    """Logs a line for each request."""
-    message = "request" if as_json else TEXT
+def log_json(answer: Answer) -> None:
+    """A line like those of observing/logs.py.
 
-    def log(answer: Answer) -> None:
-        level = logging.ERROR if answer.status >= 500 else logging.INFO
-        if logger.isEnabledFor(level):
-            facts = facts_of(answer)
-            logger.log(level, message, facts, extra=facts)
+    Written here, because what logging does for it costs twice as much as the rest.
+    """
+    level = level_of(answer)
+    if logger.isEnabledFor(level):
+        head = {
+            "level": logging.getLevelName(level),
+            "logger": __name__,
+            "message": "request",
+        }
+        line = orjson.dumps(head | facts_of(answer) | {"time": datetime.now(UTC)})
+        sys.stderr.write(line.decode() + "\n")
 
-    return log
+
+def level_of(answer: Answer) -> int:
+    return logging.ERROR if answer.status >= 500 else logging.INFO
 
 
 def facts_of(answer: Answer) -> dict[str, Any]:
@@ -99,9 +114,8 @@ def facts_of(answer: Answer) -> dict[str, Any]:
         "outcome": answer.outcome,
         "ms": round(answer.seconds * 1000, 2),
     }
-    wallet = (request.view_args or {}).get("uuid")
-    if wallet is not None:
-        facts["wallet"] = wallet
+    if answer.wallet is not None:
+        facts["wallet"] = answer.wallet
     key_id = caller_key_id()
     if key_id is not None:
         facts["key_id"] = key_id
@@ -113,5 +127,6 @@ def facts_of(answer: Answer) -> dict[str, Any]:
 
 def caller_key_id() -> str | None:
     """The name of the API key that the caller has shown; never the key."""
-    key_id = getattr(g.get("caller"), "key_id", None)
+    caller = g._get_current_object().get("caller")
+    key_id = getattr(caller, "key_id", None)
     return None if key_id is None else str(key_id)

@@ -12,6 +12,7 @@ from celery.signals import before_task_publish
 from flask import g, has_request_context, request
 
 HEADER = "traceparent"
+IN_ENVIRON = "HTTP_TRACEPARENT"
 SHAPE = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})"
     r"(-.*)?"
@@ -44,10 +45,11 @@ def parse(header: str | None) -> TraceParent | None:
 
 
 def of_request() -> TraceParent | None:
-    """The request's: that of its own span, if it has one, or the client's."""
-    if "trace" not in g:
-        g.trace = parse(request.headers.get(HEADER))
-    trace: TraceParent | None = g.trace
+    """The request's: that of its own span, if that is sampled, or the client's."""
+    here = g._get_current_object()
+    if "trace" not in here:
+        here.trace = parse(request.environ.get(IN_ENVIRON))
+    trace: TraceParent | None = here.trace
     return trace
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
-from flask import g, request
+from flask import g
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -64,35 +64,37 @@ class Tracing(Observer):
         trace = of_request()
         context = None if trace is None else context_of(trace)
         span = self.tracer.start_span("request", context, SpanKind.SERVER)
-        known = span.get_span_context()
-        g.span = span
-        g.trace = TraceParent(
-            f"{known.trace_id:032x}", f"{known.span_id:016x}", known.trace_flags.sampled
-        )
+        if span.is_recording():
+            known = span.get_span_context()
+            here = g._get_current_object()
+            here.span = span
+            here.trace = TraceParent(
+                f"{known.trace_id:032x}", f"{known.span_id:016x}", sampled=True
+            )
 
     def end(self, answer: Answer) -> None:
-        span: Span = g.span
-        if span.is_recording():
-            span.update_name(f"{answer.method} {answer.route}")
-            span.set_attributes(
-                {
-                    "http.request.method": answer.method,
-                    "http.route": answer.route,
-                    "http.response.status_code": answer.status,
-                    "wallet.outcome": answer.outcome,
-                    "wallet.request_id": request_id(),
-                }
-            )
-            wallet = (request.view_args or {}).get("uuid")
-            if wallet is not None:
-                span.set_attribute("wallet.uuid", str(wallet))
-            if answer.status >= 500:
-                span.set_status(Status(StatusCode.ERROR, answer.outcome))
+        span = span_of_request()
+        if span is None:
+            return
+        span.update_name(f"{answer.method} {answer.route}")
+        span.set_attributes(
+            {
+                "http.request.method": answer.method,
+                "http.route": answer.route,
+                "http.response.status_code": answer.status,
+                "wallet.outcome": answer.outcome,
+                "wallet.request_id": request_id(),
+            }
+        )
+        if answer.wallet is not None:
+            span.set_attribute("wallet.uuid", str(answer.wallet))
+        if answer.status >= 500:
+            span.set_status(Status(StatusCode.ERROR, answer.outcome))
         span.end()
 
     def submitted(self, unit: Unit) -> None:
-        span: Span | None = g.get("span")
-        if span is not None and span.is_recording():
+        span = span_of_request()
+        if span is not None:
             self.waiting[id(unit)] = span
 
     def answered(self, unit: Unit, outcomes: Sequence[Outcome] | None) -> None:
@@ -116,6 +118,12 @@ class Tracing(Observer):
             },
         )
         span.end(int((at + times.committed) * 1e9))
+
+
+def span_of_request() -> Span | None:
+    """The current request's, if it is sampled."""
+    span: Span | None = g._get_current_object().get("span")
+    return span
 
 
 def context_of(trace: TraceParent) -> Context:

@@ -60,7 +60,8 @@ def init_app(app: Flask, settings: Settings) -> Observer:
         at_begin.append(lambda: metrics.start_sampling(app))
         at_end.append(metrics.note_request)
     if settings.request_log:
-        at_end.append(requests.log_line(as_json=settings.log_format == "json"))
+        as_json = settings.log_format == "json"
+        at_end.append(requests.log_json if as_json else requests.log_text)
     if at_end:
         requests.init_app(app, at_begin=at_begin, at_end=at_end)
     return observers[0] if len(observers) == 1 else Several(observers)
