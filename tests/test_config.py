@@ -46,6 +46,11 @@ def test_every_setting_is_read_from_its_variable(environment):
         "transaction_pooling": "on",
         "webhooks_private": "on",
         "log_level": "ERROR",
+        "log_format": "json",
+        "request_log": "on",
+        "metrics": "on",
+        "tracing": "on",
+        "freeze_on_mismatch": "on",
     }
     values = {
         "instance_dir": Path("/tmp/i"),
@@ -53,6 +58,10 @@ def test_every_setting_is_read_from_its_variable(environment):
         "group_commit": False,
         "transaction_pooling": True,
         "webhooks_private": True,
+        "request_log": True,
+        "metrics": True,
+        "tracing": True,
+        "freeze_on_mismatch": True,
     }
     for number, field in enumerate(fields(Settings), start=11):
         text = texts.get(field.name, str(number))
@@ -78,6 +87,9 @@ def test_every_setting_is_read_from_its_variable(environment):
         ("GROUP_COMMIT", "maybe"),
         ("TRANSACTION_POOLING", "1"),
         ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
+        ("REQUEST_LOG", "yes"),
+        ("AUDIT_INTERVAL_HOURS", "0"),
     ],
 )
 def test_value_that_cannot_be_used_names_its_variable(environment, name, value):

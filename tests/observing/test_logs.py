@@ -13,6 +13,7 @@ from flask import g
 from flask.testing import FlaskClient
 
 from tests.services.workers import Worker
+from wallet_app.ledger.observer import Observer
 from wallet_app.observing import requests
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -139,6 +140,7 @@ def test_request_is_a_line_in_text_as_well(app, make_app, caplog):
 def test_nothing_is_watched_unless_it_is_asked_for(app):
     watching = [*app.before_request_funcs[None], *app.after_request_funcs[None]]
     assert requests.__name__ not in {one.__module__ for one in watching}
+    assert type(app.extensions["ledger"].observer) is Observer
 
 
 def as_json(log):

@@ -64,4 +64,6 @@ def init_app(app: Flask, settings: Settings) -> Observer:
         at_end.append(requests.log_json if as_json else requests.log_text)
     if at_end:
         requests.init_app(app, at_begin=at_begin, at_end=at_end)
-    return observers[0] if len(observers) == 1 else Several(observers)
+    if len(observers) == 1:
+        return observers[0]
+    return Several(observers) if observers else Observer()
