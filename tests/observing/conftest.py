@@ -1,88 +1,10 @@
 """A real gunicorn with two workers, and what it says."""
 
-import http.client
-import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 
-import psutil
 import pytest
-
-ROOT = Path(__file__).parents[2]
-KEPT = {"WALLET_WORKERS": "2"}
-
-
-class Gunicorn:
-    """`gunicorn wsgi:app` on a port of its own."""
-
-    def __init__(self, log, environment):
-        self.log = log
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("WALLET_")}
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "gunicorn"),
-                    *("--bind", f"127.0.0.1:{self.port}", "wsgi:app"),
-                ],
-                cwd=ROOT,
-                env=kept | KEPT | environment,
-                stdout=output,
-                stderr=output,
-            )
-
-    def workers(self):
-        return [one.pid for one in psutil.Process(self.process.pid).children()]
-
-    def call(self, method, path, body=None, **headers):
-        """Each call comes over a connection of its own, to whichever worker."""
-        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        with closing(client):
-            names = {name.replace("_", "-"): value for name, value in headers.items()}
-            client.request(
-                method,
-                path,
-                None if body is None else json.dumps(body),
-                {"Content-Type": "application/json"} | names,
-            )
-            answer = client.getresponse()
-            return answer.status, answer.read().decode()
-
-    def answers(self):
-        assert self.process.poll() is None, self.log.read_text()
-        try:
-            return self.call("GET", "/healthz")[0] == 200
-        except OSError:
-            return False
-
-    def wait_for_workers(self, gone=()):
-        """Wait until two workers serve, none of which is `gone`."""
-
-        def both_serve():
-            pids = self.workers()
-            return len(pids) == 2 and not set(pids) & set(gone) and self.answers()
-
-        wait_for(both_serve)
-
-    def end(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(40)
-
-
-def wait_for(condition, seconds=60):
-    """The condition's value, as soon as it is true."""
-    ends = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < ends, "it has not come about in time"
-        time.sleep(0.05)
-    return value
+from gunicorns import Gunicorn
+from ops import wait_until
 
 
 @pytest.fixture
@@ -94,7 +16,7 @@ def serve(database_environment, tmp_path):
         log = tmp_path / "gunicorn.log"
         served = Gunicorn(log, database_environment | environment)
         try:
-            wait_for(served.answers)
+            wait_until(served.answers, 60)
             yield served
         finally:
             if served.process.poll() is None:

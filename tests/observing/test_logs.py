@@ -8,9 +8,9 @@ import uuid
 from types import SimpleNamespace
 
 import pytest
-from conftest import wait_for
 from flask import g
 from flask.testing import FlaskClient
+from ops import wait_until
 
 from tests.services.workers import Worker
 from wallet_app.ledger.observer import Observer
@@ -201,7 +201,7 @@ def test_every_line_of_a_worker_is_json_and_names_the_requests_trace(
         quiet=True,
     )
     try:
-        wait_for(lambda: "succeeded" in worker.log.read_text())
+        wait_until(lambda: "succeeded" in worker.log.read_text(), 60)
     finally:
         # Asked to end, Celery would print a word that is no line of its log.
         worker.kill()

@@ -6,9 +6,8 @@ import uuid
 from pathlib import Path
 
 import pytest
-from conftest import wait_for
 from flask.testing import FlaskClient
-from ops import Crowd, deposit
+from ops import Crowd, deposit, wait_until
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
@@ -116,6 +115,19 @@ def test_operations_are_counted_by_what_became_of_them(web, make_wallet):
     assert operations_of(found, "WITHDRAW", "insufficient_funds") == 1
 
 
+def test_batch_that_is_refused_as_a_whole_has_applied_nothing(web, make_wallet):
+    wallet = str(make_wallet())
+    members = [
+        {"operation_type": kind, "wallet": wallet, "amount": amount}
+        for kind, amount in (("DEPOSIT", "1.00"), ("WITHDRAW", "9.00"))
+    ]
+    body = {"operations": members, "atomic": True}
+    assert web.post("/api/v1/operations/batch", json=body).status_code == 409
+    found = read(web)
+    assert operations_of(found, "WITHDRAW", "insufficient_funds") == 1
+    assert operations_of(found, "DEPOSIT", "applied") == 0
+
+
 @pytest.mark.parametrize(
     ("applied", "name"), [("unknown", "unknown"), ("no", "try_again")]
 )
@@ -160,7 +172,7 @@ def test_single_posting_is_measured_without_group_commit(make_app, make_wallet):
 
 def test_queue_and_pool_are_looked_at(measured, web):
     web.get("/healthz")
-    wait_for(lambda: read(web)["wallet_pool_connections",] > 0)
+    wait_until(lambda: read(web)["wallet_pool_connections",] > 0, 60)
     found = read(web)
     assert found["wallet_queue_operations",] == 0
     assert found["wallet_pool_connections_in_use",] >= 0
@@ -222,7 +234,7 @@ def test_a_transaction_that_stays_open_is_seen(web, context):
     with transaction() as connection:
         connection.execute(text("SELECT count(*) FROM wallets"))
         first = read(web)["wallet_oldest_transaction_seconds",]
-        wait_for(lambda: read(web)["wallet_oldest_transaction_seconds",] > first)
+        wait_until(lambda: read(web)["wallet_oldest_transaction_seconds",] > first, 60)
 
 
 def test_books_are_seen(web, runner, make_wallet, context):
@@ -273,6 +285,10 @@ def total(served):
     return samples(page)
 
 
+def applied(served):
+    return operations_of(total(served), "DEPOSIT", "applied")
+
+
 def deposit_at(served, wallet, times):
     body = {"operation_type": "DEPOSIT", "amount": "1.00"}
     for _ in range(times):
@@ -285,7 +301,9 @@ def test_sums_of_all_workers_are_right_after_one_was_killed(app, serve, make_wal
     wallet = make_wallet()
     with serve(WALLET_METRICS="on") as served:
         served.wait_for_workers()
-        wait_for(lambda: total(served).get(("wallet_pool_connections",)) == 2 * 32)
+        wait_until(
+            lambda: total(served).get(("wallet_pool_connections",)) == 2 * 32, 60
+        )
         folder = metrics_folder(served)
         first, second = served.workers()
         sent = 0
@@ -296,19 +314,21 @@ def test_sums_of_all_workers_are_right_after_one_was_killed(app, serve, make_wal
             assert sent < 500
             deposit_at(served, wallet, 1)
             sent += 1
-        found = total(served)
-        assert operations_of(found, "DEPOSIT", "applied") == sent
+        # What a worker has counted is seen by the others within a second.
+        wait_until(lambda: applied(served) == sent, 60)
         os.kill(first, signal.SIGKILL)
         served.wait_for_workers(gone=[first])
         deposit_at(served, wallet, 5)
-        found = total(served)
-        assert operations_of(found, "DEPOSIT", "applied") == sent + 5
-        assert found["wallet_batch_operations_sum",] == sent + 5
+        wait_until(lambda: applied(served) == sent + 5, 60)
+        assert total(served)["wallet_batch_operations_sum",] == sent + 5
         # What the dead worker had at work is gone with it.
         assert not list(folder.glob(f"gauge_live*_{first}.db"))
+        # Workers that are asked to end count what they have done.
+        deposit_at(served, wallet, 3)
+        before = served.workers()
         served.process.send_signal(signal.SIGHUP)
-        served.wait_for_workers(gone=served.workers())
-        assert operations_of(total(served), "DEPOSIT", "applied") == sent + 5
+        served.wait_for_workers(gone=before)
+        wait_until(lambda: applied(served) == sent + 8, 60)
     assert not folder.exists()
 
 
@@ -331,7 +351,7 @@ def test_named_folder_is_emptied_at_the_start(app, serve, tmp_path, make_wallet)
     for _ in range(2):
         with serve(**settings) as served:
             deposit_at(served, wallet, 2)
-            assert operations_of(total(served), "DEPOSIT", "applied") == 2
+            wait_until(lambda: applied(served) == 2, 60)
     assert list(folder.glob("*.db"))
 
 

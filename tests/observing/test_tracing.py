@@ -6,16 +6,16 @@ import sys
 import threading
 
 import pytest
-from conftest import ROOT, wait_for
 from flask import g
 from flask.testing import FlaskClient
+from gunicorns import ROOT
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
 )
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
-from ops import Crowd, deposit
+from ops import Crowd, deposit, wait_until
 
 from wallet_app.observing import traceparent
 
@@ -200,7 +200,7 @@ def test_workers_send_their_spans(app, serve, collector, make_wallet):
         served.wait_for_workers()
         for _ in range(20):
             assert served.call("POST", path, body)[0] == 200
-        wait_for(lambda: len(of(collector, "post a batch")) == 20)
+        wait_until(lambda: len(of(collector, "post a batch")) == 20, 60)
         served.call("GET", "/readyz")
     assert of(collector, "GET /readyz")
     names = {

@@ -3,10 +3,15 @@
 https://prometheus.io/docs/practices/naming/
 """
 
+import atexit
+import collections
 import os
 import threading
-from collections.abc import Sequence
-from typing import Any
+from bisect import bisect_left
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from flask import Flask
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -16,11 +21,13 @@ from wallet_app.database import db
 from wallet_app.ledger.group_commit import GroupCommit
 from wallet_app.ledger.observer import Observer, Times
 from wallet_app.ledger.posting import Outcome, Receipt, Unit
+from wallet_app.ledger.rules import Refusal
 from wallet_app.observing.requests import Answer
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 OPERATIONS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 SAMPLE_INTERVAL_S = 1.0
+MOST_UNCOUNTED = 100_000
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
@@ -75,17 +82,13 @@ class Metrics(Observer):
         self.pool = Gauge(
             "wallet_pool_connections", "Database connections at most", **live
         )
-        # Finding a metric by its labels costs as much as counting.
-        self.by_request: dict[tuple[str, ...], Histogram] = {}
-        self.by_operation: dict[tuple[str, str], Counter] = {}
+        # What is counted soon: by itself, a request would pay several times as much.
+        self.answers: deque[Answer] = deque(maxlen=MOST_UNCOUNTED)
+        self.outcomes: deque[tuple[str, str]] = deque(maxlen=MOST_UNCOUNTED)
         self.sampler: threading.Thread | None = None
 
     def note_request(self, answer: Answer) -> None:
-        key = (answer.method, answer.route, str(answer.status), answer.outcome)
-        histogram = self.by_request.get(key)
-        if histogram is None:
-            histogram = self.by_request[key] = self.requests.labels(*key)
-        histogram.observe(answer.seconds)
+        self.answers.append(answer)
 
     def taken(self, operations: int, waited_s: float) -> None:
         self.batch.observe(operations)
@@ -97,22 +100,28 @@ class Metrics(Observer):
 
     def answered(self, unit: Unit, outcomes: Sequence[Outcome] | None) -> None:
         if outcomes is None:
-            for operation in unit.operations:
-                self.count(operation.operation_type, "internal_error")
-            return
-        # An atomic unit that is refused has fewer outcomes.
-        for operation, outcome in zip(unit.operations, outcomes, strict=False):
-            self.count(operation.operation_type, outcome_name(outcome))
+            names = ["internal_error"] * len(unit.operations)
+        else:
+            names = [outcome_name(outcome) for outcome in outcomes]
+        # One that is refused as a whole has outcomes up to its refusal, which counts.
+        whole = unit.atomic and outcomes and isinstance(outcomes[-1], Refusal)
+        first = len(names) - 1 if whole else 0
+        for operation, name in list(zip(unit.operations, names, strict=False))[first:]:
+            self.outcomes.append((operation.operation_type, name))
 
-    def count(self, operation: str, outcome: str) -> None:
-        key = (operation, outcome)
-        counter = self.by_operation.get(key)
-        if counter is None:
-            counter = self.by_operation[key] = self.operations.labels(*key)
-        counter.inc()
+    def count(self) -> None:
+        """Hand on what has come to its end."""
+        seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        for one in taken_from(self.answers):
+            key = (one.method, one.route, str(one.status), one.outcome)
+            seconds[key].append(one.seconds)
+        for key, values in seconds.items():
+            observe_all(self.requests.labels(*key), values)
+        for names, times in collections.Counter(taken_from(self.outcomes)).items():
+            self.operations.labels(*names).inc(times)
 
     def start_sampling(self, app: Flask) -> None:
-        """Look once a second, from the first request on, at what is to be seen.
+        """Count and look, once a second, from the first request on.
 
         Not when somebody asks: he asks one process, and these are figures of all.
         """
@@ -121,6 +130,8 @@ class Metrics(Observer):
                 target=self.sample_always, args=(app,), name="metrics", daemon=True
             )
             self.sampler.start()
+            # A worker that is asked to end loses nothing of its last second.
+            atexit.register(self.count)
 
     def sample_always(self, app: Flask) -> None:
         pause = threading.Event()
@@ -130,17 +141,37 @@ class Metrics(Observer):
                 pause.wait(SAMPLE_INTERVAL_S)
 
     def sample(self, ledger: GroupCommit, pool: Any) -> None:
+        self.count()
         self.queue.set(ledger.waiting())
         self.in_use.set(pool.checkedout())
         self.pool.set(pool.size())
 
     def collected(self) -> CollectorRegistry:
-        """The figures of all processes of this server, as of now."""
+        """The figures of all processes of this server, of others a second old."""
+        self.count()
         if FOLDER not in os.environ:
             return self.registry
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return registry
+
+
+Noted = TypeVar("Noted")
+
+
+def taken_from(queue: deque[Noted]) -> Iterator[Noted]:
+    """What is in a queue, to which others go on adding."""
+    for _ in range(len(queue)):
+        with suppress(IndexError):
+            yield queue.popleft()
+
+
+def observe_all(histogram: Histogram, values: Sequence[float]) -> None:
+    """As observe() for each, for which there is no other way than its insides."""
+    buckets = collections.Counter(bisect_left(SECONDS, value) for value in values)
+    for bucket, times in buckets.items():
+        histogram._buckets[bucket].inc(times)
+    histogram._sum.inc(sum(values))
 
 
 def outcome_name(outcome: Outcome) -> str:

@@ -91,13 +91,14 @@ def log_json(answer: Answer) -> None:
     """
     level = level_of(answer)
     if logger.isEnabledFor(level):
-        head = {
-            "level": logging.getLevelName(level),
-            "logger": __name__,
-            "message": "request",
-        }
-        line = orjson.dumps(head | facts_of(answer) | {"time": datetime.now(UTC)})
-        sys.stderr.write(line.decode() + "\n")
+        facts = facts_of(answer)
+        facts["level"] = logging.getLevelName(level)
+        facts["logger"] = __name__
+        facts["message"] = "request"
+        facts["time"] = datetime.now(UTC)
+        out = sys.stderr.buffer
+        out.write(orjson.dumps(facts, option=orjson.OPT_APPEND_NEWLINE))
+        out.flush()
 
 
 def level_of(answer: Answer) -> int:
