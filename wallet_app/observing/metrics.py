@@ -113,8 +113,8 @@ class Metrics(Observer):
         """Hand on what has come to its end."""
         seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
         for one in taken_from(self.answers):
-            key = (one.method, one.route, str(one.status), one.outcome)
-            seconds[key].append(one.seconds)
+            labels = (one.method, one.route, str(one.status), one.outcome)
+            seconds[labels].append(one.seconds)
         for key, values in seconds.items():
             observe_all(self.requests.labels(*key), values)
         for names, times in collections.Counter(taken_from(self.outcomes)).items():
