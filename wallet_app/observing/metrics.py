@@ -5,6 +5,7 @@ https://prometheus.io/docs/practices/naming/
 
 import atexit
 import collections
+import logging
 import os
 import threading
 from bisect import bisect_left
@@ -23,6 +24,8 @@ from wallet_app.ledger.observer import Observer, Times
 from wallet_app.ledger.posting import Outcome, Receipt, Unit
 from wallet_app.ledger.rules import Refusal
 from wallet_app.observing.requests import Answer
+
+logger = logging.getLogger(__name__)
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 OPERATIONS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -137,7 +140,11 @@ class Metrics(Observer):
         pause = threading.Event()
         with app.app_context():
             while True:
-                self.sample(app.extensions["ledger"], db.engine.pool)
+                try:
+                    self.sample(app.extensions["ledger"], db.engine.pool)
+                except Exception:
+                    # Such as no room for a new figure: there may be some later.
+                    logger.exception("metrics: what was counted is lost")
                 pause.wait(SAMPLE_INTERVAL_S)
 
     def sample(self, ledger: GroupCommit, pool: Any) -> None:
