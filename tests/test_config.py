@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wallet_app.config import ConfigurationError, Settings, with_driver
+from wallet_app.config import SECRETS, ConfigurationError, Settings, with_driver
 
 
 @pytest.fixture
@@ -13,6 +13,8 @@ def environment(monkeypatch):
     """Set WALLET_ variables, and no others; return the settings."""
     for field in fields(Settings):
         monkeypatch.delenv(f"WALLET_{field.name.upper()}", raising=False)
+    for name in SECRETS:
+        monkeypatch.delenv(f"WALLET_{name.upper()}_FILE", raising=False)
 
     def read(**variables):
         for name, value in variables.items():
@@ -131,3 +133,37 @@ def test_empty_variables_count_as_unset(environment):
     assert settings.database_url is None
     assert settings.broker_url is None
     assert settings.statements_dir is None
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_secret_is_read_from_a_file(environment, tmp_path, name):
+    path = tmp_path / "secret"
+    path.write_text("redis://:pass@h/1\n")
+    settings = environment(**{f"{name.upper()}_FILE": str(path)})
+    assert getattr(settings, name) == "redis://:pass@h/1"
+
+
+def test_database_url_from_a_file_means_psycopg_3(environment, tmp_path):
+    path = tmp_path / "secret"
+    path.write_text("postgresql://u:p@h/d\n")
+    settings = environment(DATABASE_URL_FILE=str(path))
+    assert settings.database_url == "postgresql+psycopg://u:p@h/d"
+
+
+def test_secret_both_as_value_and_as_file_is_refused(environment, tmp_path):
+    path = tmp_path / "secret"
+    path.write_text("redis://h/2")
+    with pytest.raises(ConfigurationError, match="WALLET_BROKER_URL_FILE, not both"):
+        environment(BROKER_URL="redis://h/1", BROKER_URL_FILE=str(path))
+
+
+def test_secret_file_that_cannot_be_read_names_variable_and_path(environment, tmp_path):
+    path = tmp_path / "missing"
+    with pytest.raises(ConfigurationError, match="WALLET_DATABASE_URL_FILE") as refusal:
+        environment(DATABASE_URL_FILE=str(path))
+    assert str(path) in str(refusal.value)
+
+
+def test_what_is_no_secret_has_no_file(environment, tmp_path):
+    with pytest.raises(ConfigurationError, match="WALLET_LOG_LEVEL_FILE is not"):
+        environment(LOG_LEVEL_FILE=str(tmp_path))

@@ -12,6 +12,8 @@ from marshmallow.validate import OneOf, Range
 
 # Enough for the money path and a few others.
 SMALLEST_POOL = 10
+# Each may come from the file that WALLET_<NAME>_FILE names, as container secrets do.
+SECRETS = ("database_url", "broker_url")
 
 
 class ConfigurationError(RuntimeError):
@@ -45,14 +47,17 @@ class Settings:
     @classmethod
     def from_environment(cls) -> Self:
         """Read the environment; raises ConfigurationError naming the variable."""
-        refuse_unknown_names(os.environ, [field.name for field in fields(cls)])
+        names = [field.name for field in fields(cls)]
+        refuse_unknown_names(
+            os.environ, [*names, *(f"{name}_file" for name in SECRETS)]
+        )
         env = Env(prefix="WALLET_")
         positive = Range(min=1)
         try:
             return cls(
-                database_url=with_driver(env.str("DATABASE_URL", "")) or None,
+                database_url=with_driver(secret(env, "DATABASE_URL")) or None,
                 transaction_pooling=on_or_off(env, "TRANSACTION_POOLING", "off"),
-                broker_url=env.str("BROKER_URL", "") or None,
+                broker_url=secret(env, "BROKER_URL") or None,
                 instance_dir=env.path("INSTANCE_DIR", cls.instance_dir).absolute(),
                 statements_dir=optional_path(env.str("STATEMENTS_DIR", "")),
                 statement_days=env.int(
@@ -104,6 +109,21 @@ def refuse_unknown_names(environment: Mapping[str, str], known: list[str]) -> No
             close = difflib.get_close_matches(name, names, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise ConfigurationError(f"{name} is not a setting{hint}")
+
+
+def secret(env: Env, name: str) -> str:
+    """A setting's value, or what the file named by its _FILE variable holds."""
+    value, path = env.str(name, ""), env.str(f"{name}_FILE", "")
+    if not path:
+        return str(value)
+    if value:
+        raise ConfigurationError(f"Set WALLET_{name} or WALLET_{name}_FILE, not both")
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(
+            f"WALLET_{name}_FILE: {path} cannot be read: {error}"
+        ) from error
 
 
 def on_or_off(env: Env, name: str, default: str) -> bool:

@@ -70,6 +70,8 @@ def launch(options: argparse.Namespace, settings: Settings) -> None:
         parts.enter_context(only_run(settings.instance_dir))
         refuse_taken_port(options.host, options.port)
         os.environ["WALLET_DATABASE_URL"] = parts.enter_context(database(settings))
+        # The parts would not know which of two is meant.
+        os.environ.pop("WALLET_DATABASE_URL_FILE", None)
         flask = [sys.executable, "-m", "flask", "--app", "wsgi"]
         say("Bringing the database up to date ...")
         run_to_end("The migration", [*flask, "db", "upgrade"])
