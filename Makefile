@@ -13,7 +13,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock"
 
 .PHONY: help setup run test lint format migrate check-migrations lock clean
-.PHONY: test-services bench-reporting bench-idle
+.PHONY: test-services test-containers bench-reporting bench-idle
 # Each is a module of proofs/, with a row in docs/reliability.md.
 PROOFS := model bank kills faults ring same-key held-lock sigterm thousand rubbish reporting webhooks soak
 .PHONY: proof $(PROOFS:%=proof-%) mutants
@@ -62,6 +62,9 @@ test-services: setup ## Test the workers with PostgreSQL, RabbitMQ and Redis as 
 $(BROKERS:%=test-%): test-%: setup
 	TEST_BROKERS=$* exec $(BIN)/pytest -m services tests/services $(ARGS)
 
+test-containers: setup ## Run docker-compose.prod.yml on an engine of its own (as root, 5 minutes)
+	exec $(BIN)/python -m proofs.containers $(ARGS)
+
 bench-reporting: setup ## Measure what reports cost (6 minutes)
 	$(BIN)/python -m benchmarks.reporting
 
@@ -73,7 +76,7 @@ lint: setup ## Check style, types, imports, spelling and container files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/hadolint Dockerfile
+	$(BIN)/hadolint Dockerfile deploy/*/Dockerfile proofs/stand_ins/*/Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec \
 		docker-compose.yml docker-compose.prod.yml
 	$(BIN)/codespell
