@@ -1,4 +1,4 @@
-FROM python:3.13-slim AS build
+FROM python:3.13-slim AS dependencies
 
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends gcc libc6-dev \
@@ -8,20 +8,26 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
 
 WORKDIR /build
-# The lock files come first: a change of the code does not install them anew.
+# pip has nothing to do in what runs: it stays here, in a folder of its own.
+RUN python -m venv /pip && python -m venv --without-pip /venv
+
+# A layer of their own: a change of the code neither installs nor ships them anew.
 COPY requirements.lock requirements-fast.lock ./
-RUN python -m venv /venv \
-    && /venv/bin/pip install --require-hashes \
+RUN /pip/bin/pip --python /venv install --require-hashes \
         -r requirements.lock -r requirements-fast.lock
+
+
+FROM dependencies AS application
 
 COPY LICENSE README.md pyproject.toml setup.cfg ./
 COPY wallet_app wallet_app
-RUN /venv/bin/pip install --no-deps .
+RUN /pip/bin/pip install --no-deps --target /application .
 
 
 FROM python:3.13-slim
 
 ENV PATH="/venv/bin:$PATH" \
+    PYTHONPATH=/application \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 
@@ -30,7 +36,8 @@ RUN useradd --system --no-create-home --uid 10001 --shell /usr/sbin/nologin wall
     && install --directory --owner=wallet /var/lib/wallet/statements
 
 WORKDIR /app
-COPY --from=build /venv /venv
+COPY --from=dependencies /venv /venv
+COPY --from=application /application /application
 COPY gunicorn.conf.py wsgi.py celery_worker.py ./
 COPY serving serving
 COPY migrations migrations

@@ -13,9 +13,11 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock"
 
 .PHONY: help setup run test lint format migrate check-migrations lock clean
-.PHONY: test-services bench-reporting bench-idle
+.PHONY: test-services test-containers
+.PHONY: bench-reporting bench-idle bench-observing bench-fairness bench-standby
 # Each is a module of proofs/, with a row in docs/reliability.md.
-PROOFS := model bank kills faults ring same-key held-lock sigterm thousand rubbish reporting webhooks soak
+PROOFS := model bank kills faults standby failover restore upgrade ring same-key held-lock \
+	sigterm thousand rubbish reporting webhooks revocation soak
 .PHONY: proof $(PROOFS:%=proof-%) mutants
 .PHONY: bench bench-quick bench-clients bench-workers bench-large bench-serving
 
@@ -62,21 +64,53 @@ test-services: setup ## Test the workers with PostgreSQL, RabbitMQ and Redis as 
 $(BROKERS:%=test-%): test-%: setup
 	TEST_BROKERS=$* exec $(BIN)/pytest -m services tests/services $(ARGS)
 
+test-containers: setup ## Run docker-compose.prod.yml on an engine of its own (as root, 5 minutes)
+	exec $(BIN)/python -m proofs.containers $(ARGS)
+
 bench-reporting: setup ## Measure what reports cost (6 minutes)
 	$(BIN)/python -m benchmarks.reporting
 
 bench-idle: setup ## What an idle pass costs with a thousand wallets and with a million
 	$(BIN)/python -m benchmarks.idle
 
-lint: setup ## Check style, types, imports, spelling and container files
+bench-observing: setup ## What logs, metrics and traces cost on a hot wallet (3 minutes)
+	$(BIN)/python -m benchmarks.observing $(BENCH_ARGS)
+
+bench-fairness: setup ## What a flood of one tenant does to the others (2 minutes)
+	$(BIN)/python -m benchmarks.fairness $(BENCH_ARGS)
+
+bench-standby: setup ## What a synchronous standby costs, by how far away it is (3 minutes)
+	$(BIN)/python -m benchmarks.standby
+
+lint: setup ## Check style, types, imports, spelling, container files, migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/hadolint Dockerfile
+	$(BIN)/hadolint Dockerfile deploy/*/Dockerfile proofs/stand_ins/*/Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec \
 		docker-compose.yml docker-compose.prod.yml
 	$(BIN)/codespell
+	$(BIN)/python -m scripts.lint_migrations
+	@$(MAKE) --no-print-directory scan-secrets
+
+# Passwords that open nothing, and files of others, are left out; a line that only looks
+# as if it held a secret ends with the comment "pragma: allowlist secret".
+SCAN := $(BIN)/detect-secrets-hook --no-verify --plugin scripts/wallet_key_detector.py \
+	--exclude-secrets '^(guest|password|secret|(w|%77)allet|whsec_mine|123e4567[0-9a-f]+)$$' \
+	--exclude-files '\.lock$$|/static/'
+FILES = $$(git ls-files)
+.PHONY: scan-secrets audit-dependencies
+
+scan-secrets: ## Look for passwords and keys in what git tracks
+	$(SCAN) $(FILES)
+
+# --strict: a package that could not be looked up must not pass for one without a fault.
+audit-dependencies: setup ## Look the locked packages up in PyPI's list of vulnerabilities
+	$(BIN)/uv tool run pip-audit@2.10.1 --strict --disable-pip --require-hashes \
+		--progress-spinner off --requirement requirements.lock || { echo \
+		"Not audited: either a vulnerability is named above, or (\"not found on PyPI\"," \
+		"no connection) the list of them cannot be had from here." >&2; exit 1; }
 
 format: setup ## Rewrite the code in the common style
 	$(BIN)/ruff check --fix .
@@ -120,7 +154,7 @@ mutants: setup ## Put bugs in, one at a time: a proof must catch each (ARGS="nam
 lock: setup ## Renew the lock files (LOCK_FLAGS=--upgrade takes newer versions)
 	$(UV_COMPILE) $(LOCK_FLAGS) --output-file requirements.lock setup.cfg
 	$(UV_COMPILE) $(LOCK_FLAGS) --output-file requirements-dev.lock \
-		--constraint requirements.lock --extra embedded --extra dev setup.cfg
+		--constraint requirements.lock --extra embedded --extra otel --extra dev setup.cfg
 	echo gunicorn-h1c | $(UV_COMPILE) $(LOCK_FLAGS) --no-deps \
 		--output-file requirements-fast.lock -
 

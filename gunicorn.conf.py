@@ -10,7 +10,7 @@ import resource
 from pathlib import Path
 from typing import Any
 
-from serving import balance
+from serving import balance, metrics_files
 
 bind = "127.0.0.1:8000"
 workers = int(os.environ.get("WALLET_WORKERS") or max(2, os.cpu_count() or 2))
@@ -25,6 +25,8 @@ graceful_timeout = 30
 http_parser = "auto"
 accesslog = None
 errorlog = "-"
+if os.environ.get("WALLET_LOG_FORMAT") == "json":
+    logger_class = "serving.json_logs.JsonLogger"
 control_socket_disable = True
 # The heartbeat file of a worker must not wait for a busy disk.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -32,6 +34,10 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 # A connection is an open file, and the usual limit of 1,024 leaves none for PostgreSQL.
 _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
+
+
+def on_starting(_server: Any) -> None:
+    metrics_files.prepare()
 
 
 def post_worker_init(_worker: Any) -> None:
@@ -44,3 +50,8 @@ def post_worker_init(_worker: Any) -> None:
 
 def child_exit(_server: Any, worker: Any) -> None:
     balance.forget(worker)
+    metrics_files.forget(worker.pid)
+
+
+def on_exit(_server: Any) -> None:
+    metrics_files.clean_up()

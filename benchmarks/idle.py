@@ -16,6 +16,7 @@ from benchmarks import database
 from wallet_app import create_app
 from wallet_app.config import Settings
 from wallet_app.database import transaction
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.statistics import rollup, service_statistics
 
 FEW, MANY = 1_000, 1_000_000
@@ -51,7 +52,9 @@ def read_statistics() -> None:
     today = datetime.now(UTC).date()
     days = {"first_day": today - timedelta(29), "last_day": today}
     with service_statistics.snapshot() as connection:
-        service_statistics.read_service_statistics(connection, **days)
+        service_statistics.read_service_statistics(
+            connection, DEFAULT_TENANT_ID, **days
+        )
 
 
 def fill_up_to(count: int, have: int) -> None:

@@ -7,14 +7,13 @@ import itertools
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from uuid import UUID
 
 from wallet_app import create_app
 from wallet_app.ledger import posting
 from wallet_app.ledger.posting import Batch, Outcome, Unit
-from wallet_app.ledger.rules import WalletState
+from wallet_app.ledger.rules import Key, WalletState
 
-wallets: dict[UUID, WalletState] = {}
+wallets: dict[Key, WalletState] = {}
 ids = itertools.count(1)
 
 
@@ -24,9 +23,9 @@ def post_in_memory(
     lock_timeout_ms: int | None = None,  # noqa: ARG001
 ) -> list[list[Outcome]]:
     """Decide as posting.post does, and write nothing."""
-    for uuid in posting.wallets_of(units):
-        if uuid not in wallets:
-            wallets[uuid] = new_wallet(uuid)
+    for key in {key for unit in units for key in unit.wallet_keys}:
+        if key not in wallets:
+            wallets[key] = new_wallet(key)
     batch = Batch(wallets=wallets, known={})
     outcomes = [batch.decide(unit) for unit in units]
     for entry in batch.entries:
@@ -34,10 +33,11 @@ def post_in_memory(
     return outcomes
 
 
-def new_wallet(uuid: UUID) -> WalletState:
+def new_wallet(key: Key) -> WalletState:
     return WalletState(
         id=len(wallets) + 1,
-        uuid=uuid,
+        tenant_id=key[0],
+        uuid=key[1],
         balance=Decimal(0),
         currency="USD",
         status="active",

@@ -19,6 +19,7 @@ from benchmarks.candidates import serve
 from wallet_app import create_app
 from wallet_app.config import Settings
 from wallet_app.database import db, reading
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.statements import lifecycle, writer
 from wallet_app.statistics import rollup
 
@@ -176,7 +177,7 @@ def measure_statement(url: str, wallet: uuid.UUID) -> None:
     now = datetime.now(UTC)
     for file_format in ("csv", "json"):
         statement = lifecycle.request(
-            wallet_uuid=wallet,
+            (DEFAULT_TENANT_ID, wallet),
             from_at=now - timedelta(days=200),
             to_at=now - timedelta(minutes=5),
             file_format=file_format,
@@ -190,7 +191,9 @@ def write_statement(url: str, folder: str, statement_id: str) -> None:
     """In a fresh process, so that its memory is its own."""
     with create_app(settings(url, Path(folder))).app_context():
         with reading() as connection:
-            statement = lifecycle.find(connection, uuid.UUID(statement_id))
+            statement = lifecycle.find(
+                connection, DEFAULT_TENANT_ID, uuid.UUID(statement_id)
+            )
         Path("/proc/self/clear_refs").write_text("5")
         before = memory_mb("VmRSS")
         started = time.monotonic()

@@ -20,6 +20,8 @@ BOOKS = {
     ),
     "a history has a gap or a step that does not chain": books.STEPS_THAT_DO_NOT_CHAIN,
     "a transfer lacks one of its entries": books.TRANSFERS_WITHOUT_TWO_MATCHING_ENTRIES,
+    "tenants meet": books.TENANTS_THAT_MEET,
+    "an event is another tenant's": books.EVENTS_OF_ANOTHER_TENANT,
     "an entry is not told of once, in journal or feed": (
         books.ENTRIES_NOT_TOLD_OF_ONCE
     ),

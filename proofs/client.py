@@ -6,6 +6,7 @@ that failed had come.
 
 import asyncio
 import json
+import ssl
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -49,8 +50,12 @@ class Answer:
 class Client:
     """One connection, made when it is needed and kept for as long as it lasts."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(
+        self, port: int, tls: ssl.SSLContext | None = None, key: str | None = None
+    ) -> None:
         self.port = port
+        self.tls = tls
+        self.headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         self.reader: asyncio.StreamReader | None = None
         self.writer: asyncio.StreamWriter | None = None
         self.unanswered = 0
@@ -69,10 +74,11 @@ class Client:
             async with asyncio.timeout(TIMEOUT_S):
                 if self.writer is None:
                     self.reader, self.writer = await asyncio.open_connection(
-                        "127.0.0.1", self.port
+                        "127.0.0.1", self.port, ssl=self.tls
                     )
                     stage = Stage.NEW
-                self.writer.write(request_bytes(method, path, body, headers))
+                every = self.headers | dict(headers or {})
+                self.writer.write(request_bytes(method, path, body, every))
                 status, received, content = await self.read_answer()
         except (OSError, EOFError, TimeoutError) as error:
             self.close()
@@ -164,10 +170,14 @@ async def connect_evenly(
 
 
 async def make_wallets(
-    port: int, count: int, balance: str | None = None, currency: str = "USD"
+    port: int,
+    count: int,
+    balance: str | None = None,
+    currency: str = "USD",
+    client: Client | None = None,
 ) -> list[str]:
     """Create wallets over HTTP, with something in them."""
-    client = Client(port)
+    client = client or Client(port)
     wallets = []
     for _ in range(count):
         answer = await client.post("/api/v1/wallets", {"currency": currency})

@@ -1,60 +1,36 @@
 """All processes of a service under load: which there are, and how each comes back."""
 
 import contextlib
-import os
 import random
-import subprocess
-import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 import psutil
 
-from proofs.journal import Reading
-from proofs.service import ROOT, Service
+from proofs.service import Service
+from proofs.traders import Traders
 from tests.services.workers import Worker
 from wallet_app.standalone import embedded_cluster
-from wallet_app.standalone.processes import ends_with
 
-CLIENTS = 3
 MEND_TIMEOUT_S = 120
-END_TIMEOUT_S = 180
 BUSY_BACKENDS_FIRST = (
     "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'wallet%'"
     " ORDER BY state = 'idle', random() LIMIT 1"
 )
 
 
-class Fleet:
+class Fleet(Traders):
     """gunicorn, PostgreSQL, Celery and client processes; mend() restarts what ended."""
 
     def __init__(self, service: Service, wallets: dict[str, Decimal]) -> None:
-        self.service = service
-        # What each of them holds at the start.
-        self.wallets = wallets
         self.cluster = embedded_cluster.prepare(service.data_dir)
-        self.restarts: Counter[str] = Counter()
         self.celery = Worker(
             service.settings | {"WALLET_ROLLUP_INTERVAL_SECONDS": "1"},
             service.folder / "celery.log",
             concurrency=2,
         )
-        folder = service.folder
-        self.journals = [Reading(folder / f"{n}.journal") for n in range(CLIENTS)]
-        self.clients = [self.start_client(journal) for journal in self.journals]
-
-    def start_client(self, journal: Reading) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [
-                *(sys.executable, "-m", "proofs.journaled_client"),
-                *(str(self.service.port), str(journal.path), *self.wallets),
-            ],
-            cwd=ROOT,
-            start_new_session=True,
-            preexec_fn=ends_with(os.getpid()),
-        )
+        super().__init__(service, wallets)
 
     def victim(self, kind: str, chance: random.Random) -> psutil.Process:
         """A process of that kind which runs at this moment."""
@@ -93,13 +69,7 @@ class Fleet:
         while not self.is_whole():
             assert time.monotonic() < deadline, "the service does not come back"
             time.sleep(0.05)
-        before = self.answers()
-        while any(
-            now <= then for now, then in zip(self.answers(), before, strict=True)
-        ):
-            assert time.monotonic() < deadline, "no client gets an answer any more"
-            self.is_whole()
-            time.sleep(0.05)
+        self.await_answers(self.is_whole, deadline)
 
     def is_whole(self) -> bool:
         """Start again what is missing; tell whether all of it is there and ready."""
@@ -139,36 +109,8 @@ class Fleet:
         self.restarts["Celery"] += 1
         return False
 
-    def clients_run(self) -> bool:
-        for number, client in enumerate(self.clients):
-            code = client.poll()
-            if code is not None:
-                assert code <= 0, f"a client has given up: exit code {code}"
-                self.clients[number] = self.start_client(self.journals[number])
-                self.restarts["client process"] += 1
-        return True
-
-    def answers(self) -> list[int]:
-        """How many orders of each client process are settled."""
-        self.read_journals()
-        return [journal.settled for journal in self.journals]
-
-    def read_journals(self) -> None:
-        for journal in self.journals:
-            journal.read_on()
-
-    def end_clients(self) -> None:
-        """Let each client find out what became of its last orders."""
-        for client in self.clients:
-            client.terminate()
-        for client in self.clients:
-            assert client.wait(END_TIMEOUT_S) == 0
-        self.read_journals()
-
     def stop(self) -> None:
-        for client in self.clients:
-            client.kill()
-            client.wait()
+        super().stop()
         self.celery.stop()
 
 

@@ -5,6 +5,7 @@ killed leaves no operation behind that its journal does not name.
 """
 
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,9 @@ class Journal:
 
     def answered(self, order: Order, outcomes: list[Outcome]) -> None:
         plain = [[one.status, one.replayed, one.entries] for one in outcomes]
-        self.write({"answered": order.keys[0], "outcomes": plain})
+        line = {"answered": order.keys[0], "outcomes": plain}
+        # A clock that all processes of the machine share.
+        self.write(line | {"at": time.monotonic()})
 
 
 class Reading:
@@ -50,6 +53,8 @@ class Reading:
         # Orders without an answer, by the first of their keys.
         self.unsettled: dict[str, Order] = {}
         self.settled = 0
+        # When something was answered with 200.
+        self.applied_at: list[float] = []
         # Some of those that were applied.
         self.sample: list[tuple[Order, list[Outcome]]] = []
         # All others by the key of the operation: what was asked for, and the answer.
@@ -73,6 +78,8 @@ class Reading:
             else:
                 order = self.unsettled.pop(line["answered"])
                 self.note_answer(order, [Outcome(*one) for one in line["outcomes"]])
+                if any(status == 200 for status, *_ in line["outcomes"]):
+                    self.applied_at.append(line["at"])
 
     def new_lines(self) -> Iterator[dict[str, Any]]:
         if not self.path.exists():

@@ -30,6 +30,7 @@ from wallet_app.config import Settings
 from wallet_app.database import reading
 from wallet_app.ledger.operation_types import OperationType
 from wallet_app.ledger.rules import Operation
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.statements import lifecycle
 from wallet_app.statistics import rebuild, rollup, service_statistics, wallet_statistics
 
@@ -80,6 +81,7 @@ class Fire:
         kind = random.choice(list(OperationType))
         outcome = self.app.extensions["ledger"].submit(
             Operation(
+                tenant_id=DEFAULT_TENANT_ID,
                 operation_type=kind,
                 wallet_uuid=source,
                 target_uuid=target if kind is OperationType.TRANSFER else None,
@@ -202,7 +204,7 @@ def ask(wallets: list[uuid.UUID], number: int) -> list[uuid.UUID]:
     now = datetime.now(UTC)
     for file_format in ("csv", "json", "pdf"):
         statement = lifecycle.request(
-            wallet_uuid=random.choice(wallets),
+            (DEFAULT_TENANT_ID, random.choice(wallets)),
             from_at=now - timedelta(days=3, minutes=number),
             to_at=now,
             file_format=file_format,
@@ -230,7 +232,7 @@ def ended(asked: list[uuid.UUID]) -> int:
 
 def state_of(statement_id: uuid.UUID) -> str:
     with reading() as connection:
-        return str(lifecycle.find(connection, statement_id).state)
+        return str(lifecycle.find(connection, DEFAULT_TENANT_ID, statement_id).state)
 
 
 def say(what: str, figure: str) -> None:

@@ -41,6 +41,8 @@ class Service:
         self.data_dir = data_dir
         self.url = database_url
         self.application = "wsgi:app"
+        # The release that is served.
+        self.root = ROOT
         self.worker_count = workers
         self.port = free_port()
         self.log = folder / "gunicorn.log"
@@ -57,7 +59,7 @@ class Service:
         command = [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"]
         with self.log.open("a") as log:
             subprocess.run(
-                command, cwd=ROOT, env=self.environment, stderr=log, check=True
+                command, cwd=self.root, env=self.environment, stderr=log, check=True
             )
 
     def start(self) -> None:
@@ -74,7 +76,7 @@ class Service:
                     *(sys.executable, "-m", "gunicorn"),
                     *("--bind", address, self.application),
                 ],
-                cwd=ROOT,
+                cwd=self.root,
                 env=self.environment,
                 stdout=log,
                 stderr=log,

@@ -1,9 +1,13 @@
 """A TCP proxy before PostgreSQL's socket, in which the network can fail."""
 
 import asyncio
+import contextlib
 import threading
 from pathlib import Path
 from typing import Self
+
+# In reads of 64 KiB at most, in each direction of a connection.
+MOST_UNDER_WAY = 1000
 
 
 class Proxy:
@@ -16,6 +20,8 @@ class Proxy:
     def __init__(self, target: Path | str) -> None:
         self.target = target
         self.port = 0
+        # How much later everything arrives, in each direction.
+        self.delay_s = 0.0
         self.writers: set[asyncio.StreamWriter] = set()
         self.is_up = threading.Event()
         self.thread = threading.Thread(target=lambda: asyncio.run(self.listen()))
@@ -54,6 +60,10 @@ class Proxy:
         self.loop.call_soon_threadsafe(self.cut)
         self.resume()
 
+    def cut_off(self) -> None:
+        """Cut every connection, and go on hanging: what was taken goes nowhere."""
+        self.loop.call_soon_threadsafe(self.cut)
+
     def cut(self) -> None:
         for writer in list(self.writers):
             writer.transport.abort()
@@ -79,12 +89,31 @@ class Proxy:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Forward one direction to its end."""
+        # What is on its way, however much, arrives as long after it was sent.
+        on_its_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(MOST_UNDER_WAY)
+        delivery = asyncio.create_task(self.deliver(on_its_way, writer))
         try:
             while data := await reader.read(65536):
-                await self.forwards.wait()
-                writer.write(data)
-                await writer.drain()
+                await on_its_way.put((self.loop.time(), data))
+            await on_its_way.put((self.loop.time(), b""))
+            await delivery
         except OSError:
             pass
         finally:
+            delivery.cancel()
             writer.close()
+
+    async def deliver(
+        self,
+        on_its_way: "asyncio.Queue[tuple[float, bytes]]",
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sent_at, data = await on_its_way.get()
+                await asyncio.sleep(sent_at + self.delay_s - self.loop.time())
+                await self.forwards.wait()
+                if not data:
+                    return
+                writer.write(data)
+                await writer.drain()

@@ -13,6 +13,7 @@ from proofs.client import Client
 from proofs.evidence import Evidence, balances, check_books
 from proofs.fleet import Fleet
 from proofs.orders import Entries, Order, Outcome, outcomes, signed
+from proofs.traders import Traders
 
 COUNT_TIMEOUT_S = 20
 COUNTED_BY_TYPE = (
@@ -27,6 +28,14 @@ BEHIND = (
 
 
 def judge(evidence: Evidence, fleet: Fleet, audit: Audit) -> None:
+    """Clients, books, failpoints, and what the service says of itself."""
+    judge_clients(evidence, fleet, audit)
+    check_failpoints(evidence, fleet)
+    asyncio.run(check_reports(evidence, fleet))
+
+
+def judge_clients(evidence: Evidence, fleet: Traders, audit: Audit) -> None:
+    """Every answer of every client, and the books."""
     fleet.end_clients()
     # What is still under way for a client that was killed has ended after this.
     fleet.service.application = "wsgi:app"
@@ -34,16 +43,14 @@ def judge(evidence: Evidence, fleet: Fleet, audit: Audit) -> None:
     fleet.service.start()
     figures(evidence, fleet)
     check_answers(evidence, fleet, audit)
-    check_failpoints(evidence, fleet)
     sample = [pair for one in fleet.journals for pair in one.sample]
     asyncio.run(check_replays(evidence, fleet, sample))
-    asyncio.run(check_reports(evidence, fleet))
     audit.look(fleet.journals)
     evidence.figure("looks at all books", audit.looks)
     evidence.check_none("all books were right in each look", audit.findings)
 
 
-def figures(evidence: Evidence, fleet: Fleet) -> None:
+def figures(evidence: Evidence, fleet: Traders) -> None:
     journals = fleet.journals
     for name, times in sorted(fleet.restarts.items()):
         evidence.figure(f"started again: {name}", times)
@@ -67,7 +74,7 @@ def figures(evidence: Evidence, fleet: Fleet) -> None:
     )
 
 
-def check_answers(evidence: Evidence, fleet: Fleet, audit: Audit) -> None:
+def check_answers(evidence: Evidence, fleet: Traders, audit: Audit) -> None:
     journals = fleet.journals
     asked: dict[str, Entries] = all_of(journals, "asked")
     applied: dict[str, list[Any]] = all_of(journals, "applied")
@@ -116,7 +123,7 @@ def as_asked(entries: list[tuple[Any, ...]]) -> Entries:
     ]
 
 
-def added_up(fleet: Fleet, stored: dict[str, list[Any]]) -> dict[str, Decimal]:
+def added_up(fleet: Traders, stored: dict[str, list[Any]]) -> dict[str, Decimal]:
     """What each wallet holds if exactly this was applied."""
     held = dict(fleet.wallets)
     for entries in stored.values():
@@ -126,7 +133,7 @@ def added_up(fleet: Fleet, stored: dict[str, list[Any]]) -> dict[str, Decimal]:
 
 
 async def check_replays(
-    evidence: Evidence, fleet: Fleet, sample: list[tuple[Order, list[Outcome]]]
+    evidence: Evidence, fleet: Traders, sample: list[tuple[Order, list[Outcome]]]
 ) -> None:
     """An order that was answered is answered the same way again."""
     client = Client(fleet.service.port)

@@ -9,9 +9,13 @@ from gevent.server import StreamServer
 from gunicorn.workers.ggevent import GeventWorker
 
 NOBODY = -1
+# Added to what a worker holds that takes no more: nobody leaves a connection to it.
+LEAVING = 1_000_000
 MOST_WORKERS = 256
 DECLINE_PAUSE_S = 0.0005
 MOST_DECLINES = 50
+# As many as the kernel holds for us: gunicorn's `backlog`.
+MOST_AT_THE_END = 2048
 
 # How many connections each worker holds, by its age; shared by all of them.
 connections = multiprocessing.RawArray("i", [NOBODY] * MOST_WORKERS)
@@ -30,7 +34,7 @@ class Balanced(GeventWorker):
         super().init_process()
 
     def server_class(self, listener: Any, *, spawn: Any, **_: Any) -> StreamServer:
-        handle = partial(self.handle, listener)
+        handle = partial(self.handle, ListenerName(listener))
         return BalancedServer(listener, handle=handle, spawn=spawn, place=self.place)
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
@@ -38,6 +42,19 @@ class Balanced(GeventWorker):
             super().handle(listener, client, addr)
         finally:
             connections[self.place] -= 1
+
+
+class ListenerName:
+    """What gunicorn asks a listener for, also when that has been closed.
+
+    Without an answer it would end connections that it has accepted, and not served.
+    """
+
+    def __init__(self, listener: Any) -> None:
+        self.name = listener.getsockname()
+
+    def getsockname(self) -> Any:
+        return self.name
 
 
 class BalancedServer(StreamServer):
@@ -63,6 +80,21 @@ class BalancedServer(StreamServer):
         # Now, and not when its greenlet begins: the next is accepted before that.
         connections[self.place] += bool(accepted)
         return accepted
+
+    def close(self) -> None:
+        """Listen no more. Who is connected already is served, and not cut off."""
+        if not self.closed:
+            connections[self.place] += LEAVING
+            self.accept_the_last()
+        super().close()
+
+    def accept_the_last(self) -> None:
+        for _ in range(MOST_AT_THE_END):
+            accepted = super().do_read()
+            if not accepted:
+                return
+            connections[self.place] += 1
+            self.do_handle(*accepted)
 
     def accept_again(self) -> None:
         if self.started:

@@ -7,6 +7,10 @@ from wallet_app.database.conflicts import repeated
 
 # Children first. DELETE, not a rolled back savepoint: commits and threads are real.
 TABLES_IN_DELETE_ORDER = (
+    "audit_log",
+    "api_keys",
+    "books_mismatches",
+    "books_sweeps",
     "webhook_deliveries",
     "webhooks",
     "statements",
@@ -53,7 +57,7 @@ STEPS_THAT_DO_NOT_CHAIN = """
 TRANSFERS_WITHOUT_TWO_MATCHING_ENTRIES = """
     SELECT transfer_id FROM transactions JOIN wallets ON wallets.id = wallet_id
     WHERE transfer_id IS NOT NULL
-    GROUP BY transfer_id
+    GROUP BY transfer_id, wallets.tenant_id
     HAVING count(*) <> 2
         OR count(DISTINCT amount) <> 1
         OR string_agg(operation_type, ',' ORDER BY operation_type)
@@ -64,6 +68,28 @@ TRANSFERS_WITHOUT_TWO_MATCHING_ENTRIES = """
         OR sum(balance_after - balance_before) <> 0
         OR count(reference_id) <> 1
         OR bool_or(reference_id <> transfer_id)
+"""
+# A transaction's tenant is its wallet's, and no money goes from one to another.
+TENANTS_THAT_MEET = """
+    SELECT transactions.id FROM transactions JOIN wallets ON wallets.id = wallet_id
+    WHERE transactions.tenant_id <> wallets.tenant_id
+    UNION ALL
+    SELECT min(id) FROM transactions WHERE transfer_id IS NOT NULL
+    GROUP BY transfer_id, tenant_id HAVING count(*) <> 2
+    UNION ALL
+    SELECT min(id) FROM transactions WHERE reference_id IS NOT NULL
+    GROUP BY reference_id, tenant_id HAVING count(*) <> 1
+    UNION ALL
+    SELECT wallets.id FROM wallet_rollups JOIN wallets ON wallets.id = wallet_id
+    WHERE wallet_rollups.tenant_id <> wallets.tenant_id
+"""
+# An event's tenant is its wallet's.
+EVENTS_OF_ANOTHER_TENANT = """
+    SELECT told.* FROM (
+        SELECT tenant_id, unnest(wallet_ids) AS wallet_id FROM journal
+        UNION ALL SELECT tenant_id, unnest(wallet_ids) FROM feed
+    ) AS told JOIN wallets ON wallets.id = wallet_id
+    WHERE told.tenant_id <> wallets.tenant_id
 """
 # Each entry is told of once: in the journal, or with a position in the feed; or it came
 # past the journal, which a note of its wallet says.
@@ -100,6 +126,10 @@ def empty() -> None:
     with transaction() as connection:
         for table in TABLES_IN_DELETE_ORDER:
             connection.execute(text(f"DELETE FROM {table}"))
+        connection.execute(text("DELETE FROM tenants WHERE id <> 1"))
+        connection.execute(text("UPDATE tenants SET events_dropped_to = 0"))
+        # The default tenant comes with the schema.
+        connection.execute(text("DELETE FROM tenants WHERE id <> 1"))
 
 
 def check() -> None:
@@ -109,6 +139,8 @@ def check() -> None:
             WALLETS_THAT_DIFFER_FROM_THEIR_HISTORY,
             STEPS_THAT_DO_NOT_CHAIN,
             TRANSFERS_WITHOUT_TWO_MATCHING_ENTRIES,
+            TENANTS_THAT_MEET,
+            EVENTS_OF_ANOTHER_TENANT,
         ):
             assert session.execute(text(statement)).all() == []
 

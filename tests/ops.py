@@ -12,11 +12,12 @@ from flask import Flask
 
 from wallet_app.ledger.operation_types import OperationType
 from wallet_app.ledger.rules import Operation
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 
 
 def operation(kind: str, wallet: uuid.UUID, amount: Any, **fields: Any) -> Operation:
     """An operation with a reference of its own, unless one is given."""
-    fields.setdefault("reference_id", uuid.uuid4())
+    fields = {"tenant_id": DEFAULT_TENANT_ID, "reference_id": uuid.uuid4()} | fields
     return Operation(
         operation_type=OperationType[kind],
         wallet_uuid=wallet,

@@ -14,6 +14,7 @@ from standardwebhooks import Webhook
 from wallet_app.database import reading, transaction
 from wallet_app.ledger import posting, wallets
 from wallet_app.ledger.posting import Unit
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.webhooks import delivering, registry
 from wallet_app.webhooks.delivering import Deliverer
 
@@ -72,7 +73,7 @@ def add(receiver, **fields):
         "disabled": False,
         **fields,
     }
-    webhook = registry.create(url=receiver.url, **fields)
+    webhook = registry.create(DEFAULT_TENANT_ID, url=receiver.url, **fields)
     receiver.secret = webhook.secret
     return webhook
 
@@ -129,7 +130,7 @@ def post(*operations):
 
 def the_webhook(webhook_id):
     with reading() as connection:
-        return registry.find(connection, webhook_id)
+        return registry.find(connection, DEFAULT_TENANT_ID, webhook_id)
 
 
 def assert_in_order(receiver):

@@ -19,14 +19,14 @@ DAYS = """
 """
 SERVICE_DAYS = """
     SELECT currency, (transactions.created_at AT TIME ZONE 'UTC')::date AS day,
-           operation_type, count(*), sum(amount)
+           operation_type, count(*), sum(amount), wallets.tenant_id
     FROM transactions JOIN wallet_rollups USING (wallet_id)
     JOIN wallets ON wallets.id = wallet_id
-    WHERE seq <= last_seq GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+    WHERE seq <= last_seq GROUP BY 1, 2, 3, 6 ORDER BY 6, 1, 2, 3
 """
 # Of the wallets that the rollup knows of, what they held as far as it has counted.
 SERVICE_CURRENCIES = """
-    SELECT currency, count(*), coalesce(sum(balance_after), 0)
+    SELECT currency, count(*), coalesce(sum(balance_after), 0), wallets.tenant_id
     FROM wallets LEFT JOIN wallet_rollups ON wallet_rollups.wallet_id = wallets.id
     LEFT JOIN transactions ON transactions.wallet_id = wallets.id AND seq = last_seq
     WHERE wallets.id NOT IN (
@@ -34,13 +34,13 @@ SERVICE_CURRENCIES = """
         UNION ALL SELECT unnest(wallet_ids) FROM feed WHERE kind = 'created'
         AND position > coalesce(
             (SELECT position FROM feed_readers WHERE name = 'rollup'), 0)
-    ) GROUP BY 1 ORDER BY 1
+    ) GROUP BY 1, 4 ORDER BY 4, 1
 """
 COUNTED = {
     "wallet_totals": (TOTALS, "wallet_id, operation_type"),
     "wallet_days": (DAYS, "wallet_id, day, operation_type"),
-    "service_currencies": (SERVICE_CURRENCIES, "currency"),
-    "service_days": (SERVICE_DAYS, "currency, day, operation_type"),
+    "service_currencies": (SERVICE_CURRENCIES, "tenant_id, currency"),
+    "service_days": (SERVICE_DAYS, "tenant_id, currency, day, operation_type"),
 }
 
 

@@ -132,10 +132,12 @@ def started(
         run.process.wait(END_SECONDS)
 
 
-def launch_in_vain(instance_dir: Path, port: int, database_url: str = "") -> str:
+def launch_in_vain(
+    instance_dir: Path, port: int, *options: str, database_url: str = ""
+) -> str:
     """What a launcher that cannot start says on its way out."""
     finished = subprocess.run(
-        launcher_command(port),
+        launcher_command(port, *options),
         cwd=ROOT,
         env=environment(instance_dir, database_url),
         capture_output=True,

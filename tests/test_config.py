@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wallet_app.config import ConfigurationError, Settings, with_driver
+from wallet_app.config import SECRETS, ConfigurationError, Settings, with_driver
 
 
 @pytest.fixture
@@ -13,6 +13,8 @@ def environment(monkeypatch):
     """Set WALLET_ variables, and no others; return the settings."""
     for field in fields(Settings):
         monkeypatch.delenv(f"WALLET_{field.name.upper()}", raising=False)
+    for name in SECRETS:
+        monkeypatch.delenv(f"WALLET_{name.upper()}_FILE", raising=False)
 
     def read(**variables):
         for name, value in variables.items():
@@ -45,7 +47,19 @@ def test_every_setting_is_read_from_its_variable(environment):
         "group_commit": "off",
         "transaction_pooling": "on",
         "webhooks_private": "on",
+        "env": "production",
+        "access": "keys",
+        "rate_limit": "100/second;5000/hour",
+        "rate_limit_address": "1 per 5 minute",
+        "rate_limit_strangers": "10/minute",
+        "limits_storage": "redis://h:1/2",
+        "trusted_proxies": "2",
         "log_level": "ERROR",
+        "log_format": "json",
+        "request_log": "on",
+        "metrics": "on",
+        "tracing": "on",
+        "freeze_on_mismatch": "on",
     }
     values = {
         "instance_dir": Path("/tmp/i"),
@@ -53,6 +67,11 @@ def test_every_setting_is_read_from_its_variable(environment):
         "group_commit": False,
         "transaction_pooling": True,
         "webhooks_private": True,
+        "request_log": True,
+        "metrics": True,
+        "tracing": True,
+        "freeze_on_mismatch": True,
+        "trusted_proxies": 2,
     }
     for number, field in enumerate(fields(Settings), start=11):
         text = texts.get(field.name, str(number))
@@ -77,7 +96,19 @@ def test_every_setting_is_read_from_its_variable(environment):
         ("ROLLUP_INTERVAL_SECONDS", "0"),
         ("GROUP_COMMIT", "maybe"),
         ("TRANSACTION_POOLING", "1"),
+        ("ENV", "test"),
+        ("ACCESS", "none"),
+        ("RATE_LIMIT", "many"),
+        ("RATE_LIMIT", "0/second"),
+        ("RATE_LIMIT", "10/second;20/second"),
+        ("RATE_LIMIT_ADDRESS", "10"),
+        ("RATE_LIMIT_STRANGERS", "10/fortnight"),
+        ("LIMITS_STORAGE", "memcached://h"),
+        ("TRUSTED_PROXIES", "-1"),
         ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
+        ("REQUEST_LOG", "yes"),
+        ("AUDIT_INTERVAL_HOURS", "0"),
     ],
 )
 def test_value_that_cannot_be_used_names_its_variable(environment, name, value):
@@ -119,6 +150,13 @@ def test_other_programs_variables_are_left_alone(environment, monkeypatch):
         ("postgresql://u:p@h:1/d", "postgresql+psycopg://u:p@h:1/d"),
         ("postgres://u:p@h:1/d", "postgresql+psycopg://u:p@h:1/d"),
         ("postgresql+psycopg://h/d", "postgresql+psycopg://h/d"),
+        (
+            "postgres://u:p@a:1,b:2/d?target_session_attrs=read-write",
+            "postgresql+psycopg://u:p@/d"
+            "?host=a:1&host=b:2&target_session_attrs=read-write",
+        ),
+        ("postgresql://a,b/d", "postgresql+psycopg:///d?host=a&host=b"),
+        ("postgresql://u:p,/@h:1/d", "postgresql+psycopg://u:p,/@h:1/d"),
         ("", ""),
     ],
 )
@@ -131,3 +169,37 @@ def test_empty_variables_count_as_unset(environment):
     assert settings.database_url is None
     assert settings.broker_url is None
     assert settings.statements_dir is None
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_secret_is_read_from_a_file(environment, tmp_path, name):
+    path = tmp_path / "secret"
+    path.write_text("redis://:pass@h/1\n")
+    settings = environment(**{f"{name.upper()}_FILE": str(path)})
+    assert getattr(settings, name) == "redis://:pass@h/1"
+
+
+def test_database_url_from_a_file_means_psycopg_3(environment, tmp_path):
+    path = tmp_path / "secret"
+    path.write_text("postgresql://u:p@h/d\n")
+    settings = environment(DATABASE_URL_FILE=str(path))
+    assert settings.database_url == "postgresql+psycopg://u:p@h/d"
+
+
+def test_secret_both_as_value_and_as_file_is_refused(environment, tmp_path):
+    path = tmp_path / "secret"
+    path.write_text("redis://h/2")
+    with pytest.raises(ConfigurationError, match="WALLET_BROKER_URL_FILE, not both"):
+        environment(BROKER_URL="redis://h/1", BROKER_URL_FILE=str(path))
+
+
+def test_secret_file_that_cannot_be_read_names_variable_and_path(environment, tmp_path):
+    path = tmp_path / "missing"
+    with pytest.raises(ConfigurationError, match="WALLET_DATABASE_URL_FILE") as refusal:
+        environment(DATABASE_URL_FILE=str(path))
+    assert str(path) in str(refusal.value)
+
+
+def test_what_is_no_secret_has_no_file(environment, tmp_path):
+    with pytest.raises(ConfigurationError, match="WALLET_LOG_LEVEL_FILE is not"):
+        environment(LOG_LEVEL_FILE=str(tmp_path))

@@ -5,30 +5,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import flask_migrate
-import psycopg
 import pytest
 import recount
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
 from wallet_app.database import db
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.statistics import rollup, service_statistics
 
 MIGRATIONS = str(Path(__file__).parent.parent / "migrations")
-
-
-@pytest.fixture
-def empty_database(database_url):
-    """The URL of a database without any table."""
-    url = make_url(database_url)
-    name = f"wallet_migrations_{uuid.uuid4().hex[:12]}"
-    admin = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    yield url.set(database=name).render_as_string(hide_password=False)
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture
@@ -125,7 +112,7 @@ def test_each_migration_can_be_taken_back_and_repeated(make_app, empty_database)
         assert schema() == at_the_end
 
 
-def test_upgrade_that_fails_in_the_middle_leaves_nothing_behind(
+def test_upgrade_that_fails_goes_on_from_the_migration_that_failed(
     make_app, empty_database
 ):
     with make_app(database_url=empty_database).app_context():
@@ -134,7 +121,27 @@ def test_upgrade_that_fails_in_the_middle_leaves_nothing_behind(
             connection.execute(text("CREATE TABLE wallet_rollups (x int)"))
         with pytest.raises(Exception, match="wallet_rollups"):
             flask_migrate.upgrade(directory=MIGRATIONS)
-        assert inspect(db.engine).get_table_names() == ["wallet_rollups"]
+        tables = {"alembic_version", "transactions", "wallet_rollups", "wallets"}
+        assert set(inspect(db.engine).get_table_names()) == tables
+        with db.engine.begin() as connection:
+            connection.execute(text("DROP TABLE wallet_rollups"))
+        flask_migrate.upgrade(directory=MIGRATIONS)
+        assert "webhooks" in inspect(db.engine).get_table_names()
+
+
+def test_migration_that_meets_a_lock_gives_up_before_requests_queue_behind_it(
+    make_app, empty_database
+):
+    with make_app(database_url=empty_database).app_context():
+        flask_migrate.upgrade(directory=MIGRATIONS, revision="0004")
+        before = schema()
+        with db.engine.begin() as connection:
+            connection.execute(text("SELECT FROM transactions"))
+            with pytest.raises(OperationalError, match="lock timeout"):
+                flask_migrate.upgrade(directory=MIGRATIONS)
+        assert schema() == before
+        flask_migrate.upgrade(directory=MIGRATIONS)
+        assert schema() != before
 
 
 def test_upgrade_of_an_upgraded_database_changes_nothing(context):
@@ -216,6 +223,8 @@ def currency_figures():
     today = datetime.now(UTC).date()
     days = {"first_day": today - timedelta(1), "last_day": today}
     with service_statistics.snapshot() as connection:
-        found = service_statistics.read_service_statistics(connection, **days)
+        found = service_statistics.read_service_statistics(
+            connection, DEFAULT_TENANT_ID, **days
+        )
     (dollars,) = found["currencies"]
     return dollars

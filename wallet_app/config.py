@@ -8,10 +8,17 @@ from pathlib import Path
 from typing import Self
 
 from environs import Env, EnvError
-from marshmallow.validate import OneOf, Range
+from limits import parse_many
+from marshmallow import ValidationError
+from marshmallow.validate import OneOf, Range, Regexp
 
 # Enough for the money path and a few others.
 SMALLEST_POOL = 10
+# Not the service's: the key with which a command calls one.
+API_KEY_NAME = "WALLET_API_KEY"
+MOST_PROXIES = 10
+# Each may come from the file that WALLET_<NAME>_FILE names, as container secrets do.
+SECRETS = ("database_url", "broker_url")
 
 
 class ConfigurationError(RuntimeError):
@@ -40,19 +47,35 @@ class Settings:
     max_body_bytes: int = 1024 * 1024
     rollup_interval_seconds: int = 5
     webhooks_private: bool = False
+    env: str = "development"
+    access: str = "open"
+    rate_limit: str = ""
+    rate_limit_address: str = ""
+    rate_limit_strangers: str = ""
+    limits_storage: str = ""
+    trusted_proxies: int = 0
     log_level: str = "INFO"
+    log_format: str = "text"
+    request_log: bool = False
+    metrics: bool = False
+    tracing: bool = False
+    audit_interval_hours: int = 24
+    freeze_on_mismatch: bool = False
 
     @classmethod
     def from_environment(cls) -> Self:
         """Read the environment; raises ConfigurationError naming the variable."""
-        refuse_unknown_names(os.environ, [field.name for field in fields(cls)])
+        names = [field.name for field in fields(cls)]
+        refuse_unknown_names(
+            os.environ, [*names, *(f"{name}_file" for name in SECRETS)]
+        )
         env = Env(prefix="WALLET_")
         positive = Range(min=1)
         try:
             return cls(
-                database_url=with_driver(env.str("DATABASE_URL", "")) or None,
+                database_url=with_driver(secret(env, "DATABASE_URL")) or None,
                 transaction_pooling=on_or_off(env, "TRANSACTION_POOLING", "off"),
-                broker_url=env.str("BROKER_URL", "") or None,
+                broker_url=secret(env, "BROKER_URL") or None,
                 instance_dir=env.path("INSTANCE_DIR", cls.instance_dir).absolute(),
                 statements_dir=optional_path(env.str("STATEMENTS_DIR", "")),
                 statement_days=env.int(
@@ -86,11 +109,44 @@ class Settings:
                     validate=positive,
                 ),
                 webhooks_private=on_or_off(env, "WEBHOOKS_PRIVATE", "off"),
+                env=env.str(
+                    "ENV", cls.env, validate=OneOf(["development", "production"])
+                ),
+                access=env.str("ACCESS", cls.access, validate=OneOf(["open", "keys"])),
+                rate_limit=env.str("RATE_LIMIT", "", validate=rate_limit),
+                rate_limit_address=env.str(
+                    "RATE_LIMIT_ADDRESS", "", validate=rate_limit
+                ),
+                rate_limit_strangers=env.str(
+                    "RATE_LIMIT_STRANGERS", "", validate=rate_limit
+                ),
+                limits_storage=env.str(
+                    "LIMITS_STORAGE",
+                    "",
+                    validate=Regexp(
+                        "(rediss?://.+)?$", error="Give redis://host:port/number."
+                    ),
+                ),
+                trusted_proxies=env.int(
+                    "TRUSTED_PROXIES",
+                    cls.trusted_proxies,
+                    validate=Range(min=0, max=MOST_PROXIES),
+                ),
                 log_level=env.str(
                     "LOG_LEVEL",
                     cls.log_level,
                     validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]),
                 ),
+                log_format=env.str(
+                    "LOG_FORMAT", cls.log_format, validate=OneOf(["text", "json"])
+                ),
+                request_log=on_or_off(env, "REQUEST_LOG", "off"),
+                metrics=on_or_off(env, "METRICS", "off"),
+                tracing=on_or_off(env, "TRACING", "off"),
+                audit_interval_hours=env.int(
+                    "AUDIT_INTERVAL_HOURS", cls.audit_interval_hours, validate=positive
+                ),
+                freeze_on_mismatch=on_or_off(env, "FREEZE_ON_MISMATCH", "off"),
             )
         except EnvError as error:
             raise ConfigurationError(str(error)) from error
@@ -100,14 +156,45 @@ def refuse_unknown_names(environment: Mapping[str, str], known: list[str]) -> No
     """A misspelt setting would silently mean its default: name it instead."""
     names = [f"WALLET_{name.upper()}" for name in known]
     for name in environment:
-        if name.startswith("WALLET_") and name not in names:
+        is_ours = name.startswith("WALLET_") and name != API_KEY_NAME
+        if is_ours and name not in names:
             close = difflib.get_close_matches(name, names, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise ConfigurationError(f"{name} is not a setting{hint}")
 
 
+def secret(env: Env, name: str) -> str:
+    """A setting's value, or what the file named by its _FILE variable holds."""
+    value, path = env.str(name, ""), env.str(f"{name}_FILE", "")
+    if not path:
+        return str(value)
+    if value:
+        raise ConfigurationError(f"Set WALLET_{name} or WALLET_{name}_FILE, not both")
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(
+            f"WALLET_{name}_FILE: {path} cannot be read: {error}"
+        ) from error
+
+
 def on_or_off(env: Env, name: str, default: str) -> bool:
     return str(env.str(name, default, validate=OneOf(["on", "off"]))) == "on"
+
+
+def rate_limit(text: str) -> None:
+    """Refuse what is not a limit, such as "100/second;10000/hour"."""
+    try:
+        limits = parse_many(text) if text else []
+    except ValueError:
+        limits = []
+    windows = {one.get_expiry() for one in limits}
+    if text and (not limits or len(windows) < len(limits)):
+        raise ValidationError(
+            'Give a limit, or several with different times: "100/second;10000/hour".'
+        )
+    if any(one.amount < 1 for one in limits):
+        raise ValidationError("A limit is at least 1.")
 
 
 def optional_path(text: str) -> Path | None:
@@ -115,8 +202,23 @@ def optional_path(text: str) -> Path | None:
 
 
 def with_driver(url: str) -> str:
-    """A postgresql:// or postgres:// URL with psycopg 3 named as its driver."""
+    """A postgresql:// or postgres:// URL with psycopg 3 named as its driver.
+
+    Several hosts, in libpq's way (a:5432,b:5432), become those of SQLAlchemy's.
+    """
     for scheme in ("postgresql://", "postgres://"):
         if url.startswith(scheme):
-            return "postgresql+psycopg://" + url.removeprefix(scheme)
+            return "postgresql+psycopg://" + hosts_apart(url.removeprefix(scheme))
     return url
+
+
+def hosts_apart(address: str) -> str:
+    """As in user@/name?host=a:5432&host=b:5432, if there are several."""
+    place, _, rest = address.partition("/")
+    user, at, hosts = place.rpartition("@")
+    name, _, query = rest.partition("?")
+    # A password may hold whatever SQLAlchemy lets it.
+    if "," not in hosts or "@" in name:
+        return address
+    options = [*(f"host={host}" for host in hosts.split(",")), query]
+    return f"{user}{at}/{name}?{'&'.join(filter(None, options))}"

@@ -40,6 +40,40 @@ class MalformedRequest(WalletError):
     advice = "The request cannot be read; check its body and its headers."
 
 
+class ApiKeyMissing(WalletError):
+    code, status, title = "api_key_missing", 401, "The request has no API key"
+    advice = "Send your key in the header Authorization: Bearer wk_live_..."
+
+
+class ApiKeyMalformed(WalletError):
+    code, status, title = "api_key_malformed", 401, "That cannot be an API key"
+    advice = "The key is mistyped or cut off; copy it again, whole."
+
+
+class ApiKeyUnknown(WalletError):
+    """Of an unknown key and of a wrong secret: nobody learns which it was."""
+
+    code, status, title = "api_key_unknown", 401, "No such API key is in use here"
+    advice = "Check that the key belongs to this service, or ask for a new one."
+
+
+class ApiKeyExpired(WalletError):
+    code, status, title = "api_key_expired", 401, "The API key's time is over"
+    advice = "Use the key that has replaced it, or ask for a new one."
+
+
+class ApiKeyRevoked(WalletError):
+    code, status, title = "api_key_revoked", 401, "The API key was revoked"
+    advice = "Ask for a new key."
+
+
+class InsufficientScope(WalletError):
+    """Names the scopes that are missing."""
+
+    code, status, title = "insufficient_scope", 403, "The API key may not do that"
+    advice = "Use a key that has the scope."
+
+
 class NotFound(WalletError):
     code, status, title = "not_found", 404, "Nothing is here"
     advice = "No such path; /docs lists the paths that there are."
@@ -63,6 +97,14 @@ class WebhookNotFound(WalletError):
 
 class DeliveryNotFound(WalletError):
     code, status, title = "delivery_not_found", 404, "There is no such delivery"
+
+
+class KeyNotFound(WalletError):
+    code, status, title = "key_not_found", 404, "There is no such API key"
+
+
+class TenantNotFound(WalletError):
+    code, status, title = "tenant_not_found", 404, "There is no such tenant"
 
 
 class MethodNotAllowed(WalletError):
@@ -119,6 +161,26 @@ class TooManyWebhooks(WalletError):
     code, status, title = "too_many_webhooks", 409, "There are as many as there may be"
 
 
+class AccessIsOpen(WalletError):
+    code, status, title = "access_is_open", 409, "Anybody could make keys here"
+    advice = (
+        "Set WALLET_ACCESS=keys first, and make a key with the scope admin by "
+        "`flask wallet keys create`."
+    )
+
+
+class TooManyKeys(WalletError):
+    code, status, title = "too_many_keys", 409, "There are as many as there may be"
+
+
+class KeyNotActive(WalletError):
+    code, status, title = "key_not_active", 409, "The API key is revoked or expired"
+
+
+class TenantExists(WalletError):
+    code, status, title = "tenant_exists", 409, "The name belongs to another tenant"
+
+
 class PreconditionFailed(WalletError):
     code, status, title = "precondition_failed", 412, "The wallet has changed"
 
@@ -154,6 +216,18 @@ class CurrencyMismatch(WalletError):
 
 class SameWallet(WalletError):
     code, status, title = "same_wallet", 422, "A wallet cannot pay itself"
+
+
+class RateLimited(WalletError):
+    """Says after how many seconds to ask again."""
+
+    code, status, title = "rate_limited", 429, "There were too many requests"
+    advice = (
+        "Wait as many seconds as Retry-After says; RateLimit-Policy has the limits."
+    )
+
+    def __init__(self, detail: str = "", *, retry_after_s: int, **facts: Any) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after_s)}, **facts)
 
 
 class Unavailable(WalletError):
@@ -222,6 +296,7 @@ def new_id() -> str:
 def handle(error: Exception) -> Response:
     """Any exception as application/problem+json; unexpected ones are logged."""
     problem = as_wallet_error(error)
+    g.problem = problem
     if problem.status == WalletError.status:
         logger.error("request %s failed", request_id(), exc_info=error)
     response = Response(
@@ -231,7 +306,17 @@ def handle(error: Exception) -> Response:
         content_type="application/problem+json",
     )
     response.headers.update(problem.headers)
+    if problem.status == ApiKeyMissing.status:
+        response.headers["WWW-Authenticate"] = challenge(problem)
     return response
+
+
+def challenge(problem: WalletError) -> str:
+    """What RFC 6750 says beside a 401: an error only if there was a key."""
+    if isinstance(problem, ApiKeyMissing):
+        return 'Bearer realm="wallet"'
+    error = f'error="invalid_token", error_description="{problem.title}"'
+    return f'Bearer realm="wallet", {error}'
 
 
 def as_wallet_error(error: Exception) -> WalletError:

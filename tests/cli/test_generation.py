@@ -10,6 +10,7 @@ from wallet_app.cli.generation import Economy
 from wallet_app.ledger import rules
 from wallet_app.ledger.operation_types import OperationType
 from wallet_app.ledger.rules import Operation, Refusal, WalletState
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.ledger.wallets import ImportedWallet
 
 NOW = datetime(2026, 5, 17, 13, 45, tzinfo=UTC)
@@ -28,8 +29,9 @@ def generate(
 
 def states_of(wallets: list[ImportedWallet]) -> dict[object, WalletState]:
     return {
-        wallet.uuid: WalletState(
+        (DEFAULT_TENANT_ID, wallet.uuid): WalletState(
             id=index,
+            tenant_id=DEFAULT_TENANT_ID,
             uuid=wallet.uuid,
             balance=Decimal(0),
             currency=wallet.currency,
@@ -73,7 +75,7 @@ def test_wallets_are_older_than_their_operations():
     assert all(
         created_at[uuid] < operation.occurred_at
         for operation in operations
-        for uuid in operation.wallet_uuids
+        for _, uuid in operation.wallet_keys
     )
 
 
@@ -117,7 +119,7 @@ def test_balances_stay_at_what_people_have():
     states = states_of(made)
     for operation in operations:
         rules.decide(states, operation, NOW)
-    assert states[made[0].uuid].balance < 50_000
+    assert states[DEFAULT_TENANT_ID, made[0].uuid].balance < 50_000
 
 
 def test_nights_are_quiet():

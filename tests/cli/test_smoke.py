@@ -10,7 +10,9 @@ from flask import Flask
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
+from wallet_app.access import keys
 from wallet_app.cli.smoke_steps import STEPS
+from wallet_app.http.scopes import Scope
 
 
 class Tampered:
@@ -59,6 +61,15 @@ def test_healthy_service_passes_every_step(app, smoke):
     assert result.exit_code == 0, result.stdout
     assert lines[:-1] == [f"ok   {name}" for name, _ in STEPS]
     assert lines[-1] == f"All {len(STEPS)} steps passed."
+
+
+def test_a_service_that_asks_for_a_key_gets_it(make_app, context, smoke, monkeypatch):
+    key = keys.create(tenant_id=1, name="smoke", scopes=list(Scope))["key"]
+    with serving(make_app(access="keys")) as url:
+        assert "api_key_missing" in smoke(url).stdout
+        assert smoke(url, "--key", key).exit_code == 0
+        monkeypatch.setenv("WALLET_API_KEY", key)
+        assert smoke(url).exit_code == 0
 
 
 @pytest.mark.parametrize(

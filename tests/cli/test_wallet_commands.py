@@ -260,6 +260,6 @@ def test_unknown_outcome_tells_how_to_repeat_it(wallet, make_wallet, monkeypatch
         connection.close()
         raise psycopg.OperationalError("the connection is lost")
 
-    monkeypatch.setattr(psycopg.Connection, "commit", break_the_link)
+    monkeypatch.setattr("wallet_app.database.pipelines.commit", break_the_link)
     result = wallet("deposit", uuid, "1", "--reference-id", REFERENCE)
     assert f"--reference-id {REFERENCE}" in result.stderr

@@ -95,6 +95,14 @@ def test_attempt_to_connect_begins_only_if_it_can_end_in_time(app, silent_server
         assert time.monotonic() - began < 1
 
 
+def test_each_of_several_hosts_is_left_the_time_of_an_attempt(make_app):
+    url = "postgresql+psycopg://postgres@/wallet?host=a:1&host=b:2"
+    with make_app(database_url=url).test_request_context() as request:
+        request.app.preprocess_request()
+        moment = connections.deadline.get() - 2 * connections.LEAST_CONNECT_TIMEOUT_S
+        assert connections.connect_until.get() == pytest.approx(moment)
+
+
 def test_attempt_to_connect_that_fails_leaves_no_socket(silent_server, monkeypatch):
     monkeypatch.setattr(connections, "CONNECT_TIMEOUT_S", 2)
     process = psutil.Process()

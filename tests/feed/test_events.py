@@ -7,6 +7,7 @@ from wallet_app.database import reading
 from wallet_app.feed import events, relay
 from wallet_app.ledger import posting, wallets
 from wallet_app.ledger.posting import Unit
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 
 
 @pytest.fixture
@@ -24,7 +25,9 @@ def pages(limit, **filters):
     after, has_more, found = 0, True, []
     with reading() as connection:
         while has_more:
-            page = events.read_page(connection, after=after, limit=limit, **filters)
+            page = events.read_page(
+                connection, DEFAULT_TENANT_ID, after=after, limit=limit, **filters
+            )
             assert len(page.events) <= limit
             assert page.end >= after
             after, has_more = page.end, page.has_more
@@ -61,7 +64,7 @@ def test_filters_pass_over_the_rest(two_wallets, limit, monkeypatch):
     monkeypatch.setattr(events, "MOST_LOOKED_AT", 4)
     assert len(pages(limit, types=["wallet.created"])) == 2
     with reading() as connection:
-        wallet_id = wallets.find(connection, two_wallets[1]).id
+        wallet_id = wallets.find(connection, DEFAULT_TENANT_ID, two_wallets[1]).id
     found = pages(limit, wallet_id=wallet_id)
     assert [event.data.get("seq") for event in found] == [None, 1, 2, 3]
     posted = pages(limit, wallet_id=wallet_id, types=["transaction.posted"])
@@ -71,5 +74,5 @@ def test_filters_pass_over_the_rest(two_wallets, limit, monkeypatch):
 def test_behind_the_end_there_is_nothing(two_wallets):
     with reading() as connection:
         for after in (18, 19, 10**12):
-            page = events.read_page(connection, after=after, limit=5)
+            page = events.read_page(connection, DEFAULT_TENANT_ID, after=after, limit=5)
             assert (page.events, page.end, page.has_more) == ([], after, False)

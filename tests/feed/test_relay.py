@@ -88,7 +88,7 @@ def test_what_is_not_committed_leaves_no_row(new_wallet, monkeypatch):
     monkeypatch.setattr(posting.Batch, "number", fail)
     with monkeypatch.context() as patch:
         # After the statements, before the COMMIT.
-        patch.setattr("psycopg.Connection.commit", fail)
+        patch.setattr("wallet_app.database.pipelines.commit", fail)
         with pytest.raises(ZeroDivisionError):
             posting.post([Unit([deposit(wallet, 1)])])
     with db.engine.connect() as connection:

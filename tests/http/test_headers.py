@@ -13,6 +13,7 @@ IN_PATHS = {
     "filename": "redoc/redoc.standalone.js",
     "name": "swagger-ui.css",
     "code": "not_found",
+    "key_id": "4fQ0Zr7LmX2s",
 }
 # Errors and redirects, which have no route.
 NOWHERE = ["/nothing", "/api/v1/nothing", "/api/v1/wallets/no-uuid", "/api/v1//wallets"]

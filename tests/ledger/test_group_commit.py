@@ -414,3 +414,36 @@ def test_lone_caller_does_not_wait_for_company(gathered, new_wallet):
     for _ in range(20):
         gathered.submit(deposit(wallet, 1))
     assert time.monotonic() - start < 20 * 0.1
+
+
+def test_a_crowd_of_one_tenant_does_not_hold_up_another(
+    gathered, gate, crowd, new_wallet
+):
+    wallet = new_wallet()
+    leader = hold_a_leader(gathered, gate, crowd, deposit(wallet, 1))
+    many = [deposit(wallet, 1) for _ in range(40)]
+    followers = queue_up(gathered, gate, crowd, many)
+    # It has no such wallet, which is an answer too.
+    (other,) = queue_up(gathered, gate, crowd, [deposit(wallet, 1, tenant_id=2)])
+    gate.open()
+    assert {code(future.result(5)) for future in [leader, *followers]} == {"posted"}
+    assert code(other.result(5)) == "wallet_not_found"
+    tenants = [Counter(unit.tenant_id for unit in batch) for batch in gate.batches]
+    assert tenants == [{1: 1}, {1: 8, 2: 1}, {1: 32}]
+
+
+def test_a_flood_is_refused_for_the_sake_of_another_tenant(
+    app, gate, crowd, new_wallet
+):
+    group = GroupCommit(Bounds(queue_length=3))
+    wallet = new_wallet()
+    leader = hold_a_leader(group, gate, crowd, deposit(wallet, 1))
+    flood = [deposit(wallet, 1) for _ in range(3)]
+    followers = queue_up(group, gate, crowd, flood)
+    other = crowd.start(group.submit, deposit(wallet, 1, tenant_id=2))
+    refusal = followers[-1].result(5)
+    assert (refusal.code, refusal.facts["applied"]) == ("try_again", "no")
+    gate.open()
+    assert {code(future.result(5)) for future in [leader, *followers[:2]]} == {"posted"}
+    assert code(other.result(5)) == "wallet_not_found"
+    assert times_applied(*flood) == [1, 1, 0]

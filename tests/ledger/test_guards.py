@@ -82,7 +82,8 @@ def test_a_right_step_is_taken(wallet_id):
         ),
         ("ck_transactions_seq_positive", {"seq": 0}),
         ("uq_transactions_wallet_id_seq", {"seq": 1}),
-        ("fk_transactions_wallet_id", {"wallet_id": 0}),
+        ("fk_transactions_wallet_id_tenant_id", {"wallet_id": 0}),
+        ("fk_transactions_wallet_id_tenant_id", {"tenant_id": 2}),
         (
             "ck_transactions_counterparty_of_a_transfer",
             {"counterparty_uuid": uuid.uuid4()},
@@ -126,7 +127,9 @@ def test_a_balance_that_is_no_number_is_refused(wallet_id, balance):
 def test_a_reference_is_unique(wallet_id):
     with reading() as session:
         taken = session.scalar(text("SELECT reference_id FROM transactions"))
-    with pytest.raises(IntegrityError, match='"uq_transactions_reference_id"'):
+    with pytest.raises(
+        IntegrityError, match='"uq_transactions_reference_id_tenant_id"'
+    ):
         insert_step(wallet_id=wallet_id, reference_id=taken)
 
 
@@ -145,19 +148,24 @@ def test_a_wrong_wallet_is_refused_by_its_guard(wallet_id, guard, change):
 
 
 def test_a_wallets_uuid_is_unique(wallet_id):
-    with pytest.raises(IntegrityError, match='"uq_wallets_uuid"'):
+    with pytest.raises(IntegrityError, match='"uq_wallets_uuid_tenant_id"'):
         write("INSERT INTO wallets (uuid) SELECT uuid FROM wallets")
 
 
+def test_a_wallets_tenant_is_a_known_one(context):
+    with pytest.raises(IntegrityError, match='"fk_wallets_tenant_id"'):
+        write("INSERT INTO wallets (uuid, tenant_id) VALUES (gen_random_uuid(), 0)")
+
+
 def test_a_wallet_with_a_history_cannot_be_deleted(wallet_id):
-    with pytest.raises(IntegrityError, match='"fk_transactions_wallet_id"'):
+    with pytest.raises(IntegrityError, match='"fk_transactions_wallet_id_tenant_id"'):
         write("DELETE FROM wallets")
 
 
 def test_a_wallet_that_once_received_money_cannot_be_deleted(new_wallet):
     source, target = new_wallet(10), new_wallet()
     posting.post([posting.Unit([ops.transfer(source, target, 10)])])
-    with pytest.raises(IntegrityError, match='"fk_transactions_wallet_id"'):
+    with pytest.raises(IntegrityError, match='"fk_transactions_wallet_id_tenant_id"'):
         write("DELETE FROM wallets WHERE uuid = :target", target=target)
 
 

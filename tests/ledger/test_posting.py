@@ -17,6 +17,7 @@ from wallet_app.database import reading
 from wallet_app.ledger import posting, wallets
 from wallet_app.ledger.posting import Receipt, Unit
 from wallet_app.ledger.rules import Refusal
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 
 
 def post(*operations):
@@ -396,6 +397,6 @@ def test_receipts_reads_what_became_of_references(context, new_wallet):
     there, unknown = transfer(source, target, 4), uuid.uuid4()
     (written,) = post(there)
     with reading() as session:
-        found = posting.find_receipt(session, there.reference_id)
-        assert posting.find_receipt(session, unknown) is None
+        found = posting.find_receipt(session, there.key)
+        assert posting.find_receipt(session, (DEFAULT_TENANT_ID, unknown)) is None
     assert found == Receipt(written.entries, replayed=True)

@@ -11,6 +11,7 @@ from ops import deposit, transfer, withdraw
 from wallet_app.ledger import rules
 from wallet_app.ledger.operation_types import EntryType
 from wallet_app.ledger.rules import Refusal, WalletState
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -18,6 +19,7 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 def wallet(balance="0", currency="USD", **fields):
     values = {
         "id": fields.pop("id", 1),
+        "tenant_id": DEFAULT_TENANT_ID,
         "uuid": uuid.uuid4(),
         "balance": Decimal(balance),
         "currency": currency,
@@ -29,7 +31,7 @@ def wallet(balance="0", currency="USD", **fields):
 
 
 def decide(operation, *wallets, now=NOW):
-    return rules.decide({state.uuid: state for state in wallets}, operation, now)
+    return rules.decide({state.key: state for state in wallets}, operation, now)
 
 
 def refused(operation, *wallets):

@@ -12,6 +12,7 @@ from ops import operation
 from wallet_app.ledger import money, rules
 from wallet_app.ledger.operation_types import INCOMING
 from wallet_app.ledger.rules import Refusal, WalletState
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CURRENCIES = ("JPY", "USD", "KWD", "CLF")
@@ -54,8 +55,9 @@ def signed(entry):
 def test_no_sequence_of_operations_breaks_a_wallet(currency, sequence, data):
     other_currency = data.draw(st.sampled_from(CURRENCIES))
     wallets = {
-        name: WalletState(
+        (DEFAULT_TENANT_ID, name): WalletState(
             id=number,
+            tenant_id=DEFAULT_TENANT_ID,
             uuid=name,
             balance=Decimal(0),
             currency=currency if number < 3 else other_currency,
@@ -77,14 +79,14 @@ def test_no_sequence_of_operations_breaks_a_wallet(currency, sequence, data):
             assert wallets == before
             continue
         assert [entry.amount for entry in decision] == [amount] * len(decision)
-        changed = {entry.wallet_uuid for entry in decision}
+        changed = {entry.wallet_key for entry in decision}
         assert len(changed) == len(decision) == (2 if kind == "TRANSFER" else 1)
         for untouched in wallets.keys() - changed:
             assert wallets[untouched] == before[untouched]
         for entry in decision:
             histories[entry.wallet_uuid].append(entry)
     for name, history in histories.items():
-        check_history(wallets[name], history)
+        check_history(wallets[DEFAULT_TENANT_ID, name], history)
 
 
 def check_history(wallet, history):
@@ -114,6 +116,7 @@ def test_every_step_is_exact_to_the_last_minor_unit(currency, held, moved, kind)
     held, moved = held % limit, moved % limit or 1
     wallet = WalletState(
         id=1,
+        tenant_id=DEFAULT_TENANT_ID,
         uuid=NAMES[0],
         balance=Decimal(held).scaleb(-digits),
         currency=currency,
@@ -123,7 +126,7 @@ def test_every_step_is_exact_to_the_last_minor_unit(currency, held, moved, kind)
     )
     amount = Decimal(moved).scaleb(-digits)
     decision = rules.decide(
-        {NAMES[0]: wallet}, operation(kind, NAMES[0], amount), START
+        {wallet.key: wallet}, operation(kind, NAMES[0], amount), START
     )
     # Integers of minor units cannot round: what they say is true.
     result = held + moved if kind == "DEPOSIT" else held - moved

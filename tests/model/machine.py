@@ -23,6 +23,7 @@ from tests.model.teller import Request, Teller, expect
 from wallet_app.database import transaction
 from wallet_app.ledger import rules, wallets
 from wallet_app.ledger.operation_types import OperationType
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 
 MAX_WALLETS = 8
 SET_STATUS = text("UPDATE wallets SET status = :status WHERE uuid = :uuid")
@@ -197,6 +198,7 @@ class MoneyMachine(RuleBasedStateMachine):
         with self.in_app():
             found = self.app.extensions["ledger"].submit(
                 rules.Operation(
+                    tenant_id=DEFAULT_TENANT_ID,
                     operation_type=OperationType[operation.kind],
                     wallet_uuid=UUID(operation.wallet),
                     target_uuid=operation.target and UUID(operation.target),

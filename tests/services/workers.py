@@ -27,12 +27,14 @@ class Worker:
         queues: str = "rollups,statements",
         concurrency: int = 1,
         beat: bool = True,
+        quiet: bool = False,
     ) -> None:
         self.log = log
         self.settings = settings
         schedule = log.with_suffix(f".{name}.schedule")
         self.command = [
             *(sys.executable, "-W", "ignore", "-m", "celery"),
+            *(("--quiet",) if quiet else ()),
             *("--app", "celery_worker:celery", "worker"),
             *("--hostname", f"{name}@localhost", "--queues", queues),
             *("--concurrency", str(concurrency), "--loglevel", "INFO"),

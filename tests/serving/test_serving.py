@@ -199,3 +199,20 @@ def test_idle_connections_do_not_hold_up_the_end_and_late_answers_arrive(gunicor
         assert gunicorn.process.wait(20) == 0
         assert time.monotonic() - began < 6
         assert read_all(silent) == b""
+
+
+def test_connections_that_were_made_before_the_end_are_served(gunicorn):
+    (worker,) = psutil.Process(gunicorn.process.pid).children()
+    with ExitStack() as stack:
+        # More than it accepts at a time, and it finds all of them when it is to end.
+        worker.suspend()
+        clients = [stack.enter_context(gunicorn.connect()) for _ in range(100)]
+        for client in clients:
+            client.sendall(GET % b"")
+        # By then it would look whether it is to end before it accepts any.
+        time.sleep(1.1)
+        gunicorn.process.terminate()
+        worker.send_signal(signal.SIGTERM)
+        worker.resume()
+        answers = [read_all(client) for client in clients]
+    assert [b"200 OK" in answer for answer in answers] == [True] * 100

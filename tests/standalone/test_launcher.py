@@ -119,3 +119,36 @@ def test_stubborn_process_is_killed_with_its_children(
         return not any(psutil.pid_exists(int(pid)) for pid in pids.read_text().split())
 
     wait_for(all_gone, 10, pids.read_text)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
+def test_service_without_keys_listens_on_loopback(host: str) -> None:
+    launcher.refuse_open_address(host, Settings())
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.7", "2001:db8::1"])
+def test_service_without_keys_listens_nowhere_else(host: str) -> None:
+    with pytest.raises(launcher.LaunchError, match="WALLET_ACCESS=keys make run HOST="):
+        launcher.refuse_open_address(host, Settings())
+    launcher.refuse_open_address(host, Settings(access="keys"))
+
+
+def test_open_address_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    message = launch_in_vain(tmp_path, free_port(), "--host", "0.0.0.0")
+    assert "Anybody who reaches 0.0.0.0 could move money" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_first_lines_say_who_gets_in(service: Run) -> None:
+    assert "open: no key is asked; only this machine reaches it" in service.output()
+
+
+def test_with_keys_it_is_said_how_to_make_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    launcher.welcome("127.0.0.1", 8000, Settings(access="keys"))
+    printed = capsys.readouterr().out
+    assert "flask --app wsgi wallet keys create" in printed
+    assert "Authorization: Bearer" in printed
+    assert "open:" not in printed

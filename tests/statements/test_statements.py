@@ -15,6 +15,7 @@ from sqlalchemy import text
 from wallet_app.background import hints
 from wallet_app.database import reading, transaction
 from wallet_app.errors import InvalidRequest
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.statements import entry_stream, files, lifecycle, tasks, writer
 
 PATH = "/api/v1/wallets/{}/statements"
@@ -153,7 +154,11 @@ def test_the_hint_goes_out_after_the_commit(client, wallet, monkeypatch):
 
     def look(_task, statement_id):
         with reading() as connection:
-            seen.append(lifecycle.find(connection, uuid.UUID(statement_id)).state)
+            seen.append(
+                lifecycle.find(
+                    connection, DEFAULT_TENANT_ID, uuid.UUID(statement_id)
+                ).state
+            )
 
     monkeypatch.setattr(hints, "send", look)
     ask(client, wallet)
@@ -201,7 +206,7 @@ def test_a_posting_under_way_belongs_to_the_statement(app, client, context, sent
         to_at = datetime.now(UTC)
         asking = crowd.start(
             lambda: lifecycle.request(
-                wallet_uuid=wallet,
+                (DEFAULT_TENANT_ID, wallet),
                 from_at=to_at - timedelta(days=1),
                 to_at=to_at,
                 file_format="csv",
@@ -236,7 +241,7 @@ def test_too_many_entries_are_refused_with_a_way_out(wallet, monkeypatch):
     monkeypatch.setitem(lifecycle.MAX_ROWS, "pdf", 100)
     with pytest.raises(InvalidRequest, match=r"148 entries.*or for csv"):
         lifecycle.request(
-            wallet_uuid=wallet,
+            (DEFAULT_TENANT_ID, wallet),
             from_at=datetime.fromisoformat(JANUARY["from"]),
             to_at=datetime.fromisoformat(JANUARY["to"]),
             file_format="pdf",

@@ -9,6 +9,7 @@ from ops import Crowd, transfer
 from sqlalchemy import text
 
 from wallet_app.database import transaction
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.statistics import rebuild, rollup, service_statistics
 
 PATH = "/api/v1/statistics"
@@ -82,7 +83,9 @@ def test_all_figures_are_of_the_moment_of_the_first(context, client, make_wallet
 
     with service_statistics.snapshot() as connection:
         disturbed = Disturbed(connection, deposit)
-        found = service_statistics.read_service_statistics(disturbed, **days)
+        found = service_statistics.read_service_statistics(
+            disturbed, DEFAULT_TENANT_ID, **days
+        )
     (currency,), (busiest,) = found["currencies"], found["busiest_wallets"]
     (deposits,) = currency["operations"]
     assert currency["total_balance"] == deposits["total"] == 10
@@ -122,7 +125,7 @@ def test_money_in_less_money_out_is_the_balance_while_money_moves(
         with service_statistics.snapshot() as connection:
             today = connection.scalar(text("SELECT current_date"))
             figures = service_statistics.read_service_statistics(
-                connection, first_day=today, last_day=today
+                connection, DEFAULT_TENANT_ID, first_day=today, last_day=today
             )
         (dollars,) = figures["currencies"]
         totals = {one["operation_type"]: one["total"] for one in dollars["operations"]}

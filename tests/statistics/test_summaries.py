@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from wallet_app.database import reading, transaction
 from wallet_app.ledger import wallets
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.statistics import rollup, summaries
 
 PATH = "/api/v1/wallets/{}/summaries"
@@ -164,7 +165,7 @@ def test_a_rollup_that_differs_from_the_ledger_is_never_shown(wallet):
     utc, day = ZoneInfo("UTC"), date(2026, 1, 15)
     found = summaries.periods_asked_for("day", day, day, utc)
     with reading() as connection:
-        row = wallets.find(connection, wallet)
+        row = wallets.find(connection, DEFAULT_TENANT_ID, wallet)
         with pytest.raises(summaries.BooksDoNotBalanceError):
             summaries.read_summaries(connection, row, found, utc)
 

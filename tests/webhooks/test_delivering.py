@@ -21,6 +21,7 @@ from sqlalchemy import text
 
 from wallet_app.database import transaction
 from wallet_app.feed import relay
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.webhooks import (
     claiming,
     cleaning,
@@ -178,13 +179,13 @@ def test_enabled_again_it_gets_what_was_left_but_not_what_was_missed(webhook, re
     receiver.answer = lambda *_: 500
     kept = new_wallet()
     deliver_all()
-    registry.change(webhook.id, disabled=True)
+    registry.change(DEFAULT_TENANT_ID, webhook.id, disabled=True)
     new_wallet()
     deliver_all()
     while relay.relay():
         pass
     receiver.answer = lambda *_: 200
-    registry.change(webhook.id, disabled=False)
+    registry.change(DEFAULT_TENANT_ID, webhook.id, disabled=False)
     last = new_wallet()
     deliver_all()
     told = [body["wallet_uuid"] for _, body in receiver.told]
@@ -244,14 +245,14 @@ def test_nothing_is_lost_while_many_post_and_two_deliver(
 def test_redelivered_it_comes_once_more_under_its_id(webhook, receiver):
     new_wallet()
     deliver_all()
-    deliveries.redeliver(webhook.id, rows()[0].id)
+    deliveries.redeliver(DEFAULT_TENANT_ID, webhook.id, rows()[0].id)
     deliver_all()
     one, other = receiver.told
     assert one == other
 
 
 def test_a_test_event_is_delivered_beside_the_others(webhook, receiver):
-    deliveries.send_test(webhook.id)
+    deliveries.send_test(DEFAULT_TENANT_ID, webhook.id)
     deliver_all()
     ((_, body),) = receiver.told
     assert body["type"] == "webhook.test"

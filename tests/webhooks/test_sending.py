@@ -264,7 +264,7 @@ def test_the_certificate_must_be_that_of_the_name(certificate, host, fits, monke
 
 
 def test_a_signature_is_the_specifications():
-    key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # pragma: allowlist secret
     headers = signing.headers(
         '{"test": 2432232314}',
         delivery_id="msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -272,7 +272,7 @@ def test_a_signature_is_the_specifications():
         keys=[key],
     )
     assert headers == {
-        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",  # pragma: allowlist secret
         "webhook-timestamp": "1614265330",
         "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
     }

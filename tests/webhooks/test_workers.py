@@ -22,6 +22,7 @@ from sqlalchemy import text
 
 from wallet_app.database import reading, transaction
 from wallet_app.feed import readers, relay
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.webhooks import (
     claiming,
     cleaning,
@@ -154,7 +155,7 @@ def test_old_deliveries_are_deleted_and_those_of_a_deleted_webhook(webhook, rece
     deliver_all()
     assert cleaning.clean_up() == 1
     assert len(rows()) == 1
-    registry.delete(webhook.id)
+    registry.delete(DEFAULT_TENANT_ID, webhook.id)
     assert cleaning.clean_up() == 1
     with reading() as connection:
         assert connection.scalar(text("SELECT count(*) FROM webhooks")) == 0

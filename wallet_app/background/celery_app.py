@@ -13,7 +13,7 @@ from celery.signals import (
 from flask import Flask
 from kombu.transport import virtual
 from kombu.transport.sqlalchemy import Channel, Transport
-from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.engine import Engine
 from sqlalchemy.exc import InternalError, PendingRollbackError, SQLAlchemyError
 
 from wallet_app.background import ending, hints
@@ -23,16 +23,18 @@ from wallet_app.database import db
 from wallet_app.database.connections import (
     PatientConnection,
     connect,
+    connect_options,
     part_from_useless_links,
 )
 
 # Rooms with tasks; each has them in a module of that name.
-ROOMS = ("background", "feed", "statistics", "statements", "webhooks")
+ROOMS = ("background", "books", "feed", "statistics", "statements", "webhooks")
 RELAY_INTERVAL_S = 1
 RESUME_INTERVAL_S = 10
 PRUNE_INTERVAL_S = 60
 # How soon a worker takes the deliveries up again that another has left.
 DELIVER_INTERVAL_S = 5
+SWEEP_INTERVAL_S = 20
 CLEAN_UP_INTERVAL_S = 15 * 60
 # PostgreSQL as broker is looked into once a second: what expired sooner might be found
 # too late every time.
@@ -96,6 +98,7 @@ def init_app(app: Flask, settings: Settings, database_url: str) -> None:
         # A large statement must not delay the rollups, nor either of them a webhook.
         task_routes={
             hints.WRITE_STATEMENT: {"queue": "statements"},
+            "wallet_app.books.tasks.sweep": {"queue": "statements"},
             "wallet_app.webhooks.tasks.deliver": {"queue": "webhooks"},
         },
         imports=[f"wallet_app.{room}.tasks" for room in ROOMS],
@@ -132,10 +135,8 @@ def transport_options(settings: Settings, database_url: str) -> dict[str, Any]:
 
 def connect_to_tables(settings: Settings, database_url: str) -> PatientConnection:
     """A connection for the broker, which is no exception from a request's deadline."""
-    url = make_url(database_url).set(drivername="postgresql")
     return connect(
-        url.render_as_string(hide_password=False),
-        application_name="wallet-broker",
+        **connect_options(database_url) | {"application_name": "wallet-broker"},
         prepare_threshold=None if settings.transaction_pooling else 5,
     )
 
@@ -153,6 +154,7 @@ def schedule(settings: Settings) -> dict[str, Any]:
             "statements.tasks.expire_statements", CLEAN_UP_INTERVAL_S
         ),
         "deliver-webhooks": entry("webhooks.tasks.deliver", DELIVER_INTERVAL_S),
+        "sweep-books": entry("books.tasks.sweep", SWEEP_INTERVAL_S),
         "clean-up-webhooks": entry("webhooks.tasks.clean_up", PRUNE_INTERVAL_S),
         "forget-workers": entry("background.tasks.forget_workers", CLEAN_UP_INTERVAL_S),
     }

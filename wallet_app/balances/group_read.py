@@ -1,14 +1,12 @@
 """Concurrent reads of single wallets share one statement."""
 
-from uuid import UUID
-
 from wallet_app.balances import queries
 from wallet_app.database import AnyRow, reading
 from wallet_app.errors import Unavailable, WalletNotFound
-from wallet_app.ledger.gathering import (
+from wallet_app.ledger.gathering import Gather, Gathering
+from wallet_app.ledger.rules import Key
+from wallet_app.ledger.tickets import (
     DeadlineError,
-    Gather,
-    Gathering,
     InterruptedServiceError,
     QueueFullError,
     Ticket,
@@ -24,23 +22,23 @@ class GroupRead:
 
     def __init__(self, *, deadline_ms: int) -> None:
         self.deadline_ms = deadline_ms
-        self.gathering: Gathering[UUID] = Gathering(
+        self.gathering: Gathering[Key] = Gathering(
             Gather(queue_length=10_000, batch_size=1000), self.serve
         )
 
-    def find(self, uuid: UUID) -> AnyRow:
+    def find(self, wallet: Key) -> AnyRow:
         """The wallet's row; raises WalletNotFound or Unavailable."""
-        ticket = Ticket(uuid, deadline_ms=self.deadline_ms)
+        ticket = Ticket(wallet, tenant_id=wallet[0], deadline_ms=self.deadline_ms)
         try:
             self.gathering.submit(ticket)
             row: AnyRow | None = ticket.wait()
         except (QueueFullError, DeadlineError, InterruptedServiceError):
             raise Unavailable("Too many reads are waiting.") from None
         if row is None:
-            raise WalletNotFound(f"There is no wallet {uuid}.")
+            raise WalletNotFound(f"There is no wallet {wallet[1]}.")
         return row
 
-    def serve(self, batch: list[Ticket[UUID]]) -> None:
+    def serve(self, batch: list[Ticket[Key]]) -> None:
         try:
             with reading() as connection:
                 rows = queries.read_wallets(connection, {t.request for t in batch})

@@ -17,25 +17,33 @@ from sqlalchemy import (
 from wallet_app.database import AnyRow
 from wallet_app.ledger.entries import SELECT_ENTRIES, read_entry
 from wallet_app.ledger.history import seq_before
-from wallet_app.ledger.rules import Entry
-from wallet_app.ledger.sql import TRANSACTIONS, UUIDS, WALLETS
+from wallet_app.ledger.rules import Entry, Key
+from wallet_app.ledger.sql import KEYS, OF_KEYS, TRANSACTIONS, WALLETS, key_arrays
 from wallet_app.ledger.wallets import SELECT_WALLETS
 
-SELECT_THESE = SELECT_WALLETS.where(WALLETS.uuid == func.any(UUIDS))
+SELECT_THESE = SELECT_WALLETS.join(KEYS, OF_KEYS)
 
 
-def read_wallets(connection: Connection, uuids: Collection[UUID]) -> dict[UUID, AnyRow]:
-    """The rows of those wallets that exist, by uuid."""
-    rows = connection.execute(SELECT_THESE, {"uuids": list(uuids)})
-    return {row.uuid: row for row in rows}
+def read_wallets(connection: Connection, keys: Collection[Key]) -> dict[Key, AnyRow]:
+    """The rows of those wallets that exist."""
+    rows = connection.execute(SELECT_THESE, key_arrays(keys))
+    return {(row.tenant_id, row.uuid): row for row in rows}
 
 
 def list_wallets(
-    connection: Connection, *, limit: int, before: tuple[datetime, UUID] | None
+    connection: Connection,
+    tenant_id: int,
+    *,
+    limit: int,
+    before: tuple[datetime, UUID] | None,
 ) -> Sequence[AnyRow]:
     """Up to `limit` wallets, newest first, from before a created_at and uuid."""
     place = WALLETS.created_at, WALLETS.uuid
-    statement = SELECT_WALLETS.order_by(*(one.desc() for one in place)).limit(limit)
+    statement = (
+        SELECT_WALLETS.where(WALLETS.tenant_id == tenant_id)
+        .order_by(*(one.desc() for one in place))
+        .limit(limit)
+    )
     if before is not None:
         statement = statement.where(tuple_(*place) < before)
     return connection.execute(statement).all()

@@ -8,6 +8,7 @@ from uuid import UUID
 from flask import Response, current_app, request
 
 from wallet_app.balances import queries
+from wallet_app.balances.group_read import GroupRead
 from wallet_app.balances.schemas import (
     BalanceQuery,
     NewWallet,
@@ -23,9 +24,11 @@ from wallet_app.errors import (
     WalletNotFound,
 )
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
+from wallet_app.http.caller import caller
 from wallet_app.http.fields import Moment, Uuid, moment_text
 from wallet_app.http.pages import PageQuery, decode_position, page_of, read_seq
 from wallet_app.http.schemas import WalletBalance, WalletDetails
+from wallet_app.http.scopes import Scope
 from wallet_app.ledger import wallets
 
 blp = WalletBlueprint(
@@ -57,7 +60,7 @@ THE_WALLETS_CALLS = {
 }
 
 
-@blp.route("", methods=["POST"])
+@blp.route("", methods=["POST"], scope=Scope.WALLETS_WRITE)
 @blp.arguments(NewWallet, example={"currency": "USD"})
 @blp.doc(responses={201: {"links": THE_WALLETS_CALLS}})
 @blp.problems(*BODY_PROBLEMS, WalletExists)
@@ -69,17 +72,17 @@ def create_wallet(body: dict[str, Any]) -> Any:
     `Idempotent-Replayed: true`.
     """
     try:
-        uuid, created = wallets.create(**body)
+        uuid, created = wallets.create(tenant_id=caller().tenant_id, **body)
     except wallets.WalletClashError as clash:
         raise WalletExists(str(clash)) from None
     headers = {"Location": f"{blp.url_prefix}/{uuid}"}
     if not created:
         headers["Idempotent-Replayed"] = "true"
     with reading() as connection:
-        return wallets.find(connection, uuid), 201, headers
+        return wallets.find(connection, caller().tenant_id, uuid), 201, headers
 
 
-@blp.route("")
+@blp.route("", scope=Scope.WALLETS_READ)
 @blp.arguments(PageQuery, location="query")
 @blp.problems(InvalidRequest, Unavailable)
 @blp.response(200, WalletPage)
@@ -88,7 +91,9 @@ def list_wallets(query: dict[str, Any]) -> Any:
     before = decode_position(query["cursor"], "wallets", read_place)
     limit = query["limit"]
     with reading() as connection:
-        rows = queries.list_wallets(connection, limit=limit + 1, before=before)
+        rows = queries.list_wallets(
+            connection, caller().tenant_id, limit=limit + 1, before=before
+        )
     return page_of(rows, limit, lambda row: ("wallets", place_of(row)))
 
 
@@ -102,7 +107,7 @@ def read_place(position: Any) -> tuple[datetime, UUID]:
     return Moment().deserialize(created_at), Uuid().deserialize(uuid)
 
 
-@blp.route("/<uuid:uuid>")
+@blp.route("/<uuid:uuid>", scope=Scope.WALLETS_READ)
 @blp.doc(parameters=[IF_NONE_MATCH_PARAMETER], responses={304: NOT_MODIFIED})
 @blp.problems(WalletNotFound, InvalidRequest, Unavailable)
 @blp.response(
@@ -118,7 +123,8 @@ def read_place(position: Any) -> tuple[datetime, UUID]:
 )
 def get_wallet(uuid: UUID) -> Any:
     """Read a wallet"""
-    wallet = current_app.extensions["wallet_reader"].find(uuid)
+    reader: GroupRead = current_app.extensions["wallet_reader"]
+    wallet = reader.find((caller().tenant_id, uuid))
     headers = {"ETag": f'"{wallet.version}"'}
     known = request.if_none_match if "If-None-Match" in request.headers else None
     # Weak, because a proxy that compresses weakens the tags.
@@ -127,7 +133,7 @@ def get_wallet(uuid: UUID) -> Any:
     return wallet, 200, headers
 
 
-@blp.route("/<uuid:uuid>/balance")
+@blp.route("/<uuid:uuid>/balance", scope=Scope.WALLETS_READ)
 @blp.arguments(BalanceQuery, location="query")
 @blp.problems(WalletNotFound, InvalidRequest, Unavailable)
 @blp.response(200, WalletBalance)
@@ -137,14 +143,14 @@ def get_balance(query: dict[str, Any], uuid: UUID) -> Any:
     Now, or `at` a time that has passed.
     """
     with reading() as connection:
-        wallet = wallets.find(connection, uuid)
+        wallet = wallets.find(connection, caller().tenant_id, uuid)
         if "at" not in query:
             return wallet
         balance = queries.balance_at(connection, wallet, query["at"])
     return SimpleNamespace(uuid=wallet.uuid, balance=balance, currency=wallet.currency)
 
 
-@blp.route("/<uuid:uuid>/transactions")
+@blp.route("/<uuid:uuid>/transactions", scope=Scope.WALLETS_READ)
 @blp.arguments(TransactionQuery, location="query")
 @blp.problems(WalletNotFound, InvalidRequest, Unavailable)
 @blp.response(200, TransactionPage)
@@ -156,7 +162,7 @@ def list_transactions(query: dict[str, Any], uuid: UUID) -> Any:
     limit, order = query.pop("limit"), query.pop("order")
     after_seq = decode_position(query.pop("cursor"), order, read_seq)
     with reading() as connection:
-        wallet = wallets.find(connection, uuid)
+        wallet = wallets.find(connection, caller().tenant_id, uuid)
         entries = queries.list_entries(
             connection,
             wallet.id,

@@ -2,12 +2,15 @@
 
 from flask import Flask
 
+from wallet_app.cli.books import audit_command
 from wallet_app.cli.demo import demo_command
 from wallet_app.cli.events import events_group
 from wallet_app.cli.failures import WalletGroup
+from wallet_app.cli.keys import keys_group
 from wallet_app.cli.reports import rollup_command, statement_command, stats_command
 from wallet_app.cli.seed import seed_command
 from wallet_app.cli.smoke import smoke_command
+from wallet_app.cli.tenants import audit_log_command, tenants_group
 from wallet_app.cli.wallets import (
     create_command,
     history_command,
@@ -30,8 +33,12 @@ wallet = WalletGroup(
         rollup_command,
         statement_command,
         stats_command,
+        audit_command,
         events_group,
         webhooks_group,
+        tenants_group,
+        keys_group,
+        audit_log_command,
         smoke_command,
     ],
 )

@@ -19,6 +19,7 @@ from wallet_app.ledger import money, posting, wallets
 from wallet_app.ledger.operation_types import OperationType
 from wallet_app.ledger.posting import Receipt, Unit
 from wallet_app.ledger.rules import Operation
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.ledger.wallets import ImportedWallet
 
 DEMO_WALLET = UUID(DEMO_UUID)
@@ -84,7 +85,10 @@ def are_untouched(demo_wallets: list[ImportedWallet]) -> bool:
 def stored(demo_wallets: list[ImportedWallet]) -> list[Row[Any]]:
     """The wallets as the database has them."""
     with reading() as connection:
-        return [wallets.find(connection, wallet.uuid) for wallet in demo_wallets]
+        return [
+            wallets.find(connection, DEFAULT_TENANT_ID, wallet.uuid)
+            for wallet in demo_wallets
+        ]
 
 
 def demo_operations(
@@ -107,6 +111,7 @@ def story(friend: UUID, end: datetime) -> list[Operation]:
     """What the demo wallet does; its transfers go to the friend."""
     return [
         Operation(
+            tenant_id=DEFAULT_TENANT_ID,
             operation_type=operation_type,
             wallet_uuid=DEMO_WALLET,
             target_uuid=friend if operation_type is OperationType.TRANSFER else None,

@@ -33,9 +33,14 @@ class Answer:
 class HttpClient:
     """Calls one service; every call ends after `timeout_s`."""
 
-    def __init__(self, base_url: str, timeout_s: float) -> None:
+    def __init__(
+        self, base_url: str, timeout_s: float, *, key: str | None = None
+    ) -> None:
         self.base_url = base_url.rstrip("/")
         self.timeout_s = timeout_s
+        self.headers = {"Content-Type": "application/json"}
+        if key:
+            self.headers["Authorization"] = f"Bearer {key}"
         # The service itself is meant, not what a proxy of this machine makes of it.
         self.opener = build_opener(ProxyHandler({}))
 
@@ -59,7 +64,7 @@ class HttpClient:
             self.base_url + path,
             data=None if text is None else text.encode(),
             method=method,
-            headers={"Content-Type": "application/json", **(headers or {})},
+            headers={**self.headers, **(headers or {})},
         )
         try:
             try:

@@ -34,6 +34,20 @@ def pairs(content: dict[str, str]) -> None:
         text(f"{name:{width}}  {printable(value)}")
 
 
+def members(content: dict[str, Any], *, as_json: bool) -> None:
+    """Print a document as JSON, or what it has as names and values in columns."""
+    if as_json:
+        document(content)
+        return
+    pairs(
+        {
+            name: ", ".join(value) if isinstance(value, list) else str(value)
+            for name, value in content.items()
+            if value is not None
+        }
+    )
+
+
 def table(
     headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str]
 ) -> None:

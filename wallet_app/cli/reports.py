@@ -13,6 +13,7 @@ from wallet_app.cli import output
 from wallet_app.cli.parameters import FieldType, json_option
 from wallet_app.http.fields import Moment, Uuid
 from wallet_app.ledger import money
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.statements import files, lifecycle, writer
 from wallet_app.statements.schemas import FORMATS
 from wallet_app.statistics import rebuild, rollup, service_statistics, summaries
@@ -108,8 +109,9 @@ def statement_command(
     wallet_uuid: UUID, from_at: datetime, to_at: datetime, file_format: str, out: Path
 ) -> None:
     """Write a wallet's statement to a file, here and now."""
+    wallet = DEFAULT_TENANT_ID, wallet_uuid
     pinned = lifecycle.pin_down(
-        wallet_uuid=wallet_uuid, from_at=from_at, to_at=to_at, file_format=file_format
+        wallet, from_at=from_at, to_at=to_at, file_format=file_format
     )
     digest = write_with_progress(pinned, out)
     output.text(f"{pinned.last_seq - pinned.after_seq:,} entries in {out}")
@@ -137,7 +139,7 @@ def stats_command(as_json: bool) -> None:
     today = summaries.today(UTC_ZONE)
     with service_statistics.snapshot() as connection:
         figures = service_statistics.read_service_statistics(
-            connection, first_day=today, last_day=today
+            connection, DEFAULT_TENANT_ID, first_day=today, last_day=today
         )
     if as_json:
         output.document(ServiceStatistics().dump(figures))

@@ -6,6 +6,7 @@ from wallet_app.cli import output
 from wallet_app.cli.http_client import HttpClient, NoAnswer, is_http_url
 from wallet_app.cli.smoke_checks import Unexpected, Walk
 from wallet_app.cli.smoke_steps import STEPS, Step
+from wallet_app.config import API_KEY_NAME
 
 MAX_SHOWN = 300
 
@@ -32,12 +33,18 @@ def read_url(_: click.Context, __: click.Parameter, url: str) -> str:
     show_default=True,
     help="Seconds that one answer may take.",
 )
-def smoke_command(url: str, timeout_s: float) -> None:
+@click.option(
+    "--key",
+    envvar=API_KEY_NAME,
+    show_envvar=True,
+    help="An API key, where the service asks for one.",
+)
+def smoke_command(url: str, timeout_s: float, key: str | None) -> None:
     """Walk through the API of a running service.
 
     Creates a wallet of its own and moves money in it. Exit code 1: a step failed.
     """
-    walk = Walk(HttpClient(url, timeout_s))
+    walk = Walk(HttpClient(url, timeout_s, key=key))
     failed = 0
     for name, step in STEPS:
         try:

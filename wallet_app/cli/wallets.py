@@ -23,6 +23,7 @@ from wallet_app.http.schemas import TransactionDetails, WalletDetails
 from wallet_app.ledger import money, wallets
 from wallet_app.ledger.operation_types import EntryType, OperationType
 from wallet_app.ledger.rules import Entry, Operation
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.operations.requests import ledger, receipt_of
 from wallet_app.operations.schemas import MoneyMove
 
@@ -61,7 +62,7 @@ def show_command(uuid: UUID, as_json: bool) -> None:
 
 def show_wallet(uuid: UUID, *, as_json: bool) -> None:
     with reading() as connection:
-        wallet = wallets.find(connection, uuid)
+        wallet = wallets.find(connection, DEFAULT_TENANT_ID, uuid)
     if as_json:
         output.document(WalletDetails().dump(wallet))
         return
@@ -120,7 +121,7 @@ def history_command(
         raise click.BadParameter(message, param_hint="--cursor") from None
     given = {"operation_type": entry_type, "since": since, "until": until}
     with reading() as connection:
-        wallet = wallets.find(connection, uuid)
+        wallet = wallets.find(connection, DEFAULT_TENANT_ID, uuid)
         entries = queries.list_entries(
             connection,
             wallet.id,
@@ -199,6 +200,7 @@ def move(
 ) -> None:
     """Post one operation the way the API does, and print its transaction."""
     operation = Operation(
+        tenant_id=DEFAULT_TENANT_ID,
         operation_type=operation_type,
         wallet_uuid=uuid,
         amount=amount,

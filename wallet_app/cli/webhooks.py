@@ -1,6 +1,5 @@
 """`flask wallet webhooks`: who is told of events."""
 
-from typing import Any
 from uuid import UUID
 
 import click
@@ -10,6 +9,7 @@ from wallet_app.cli import output
 from wallet_app.cli.parameters import FieldType, json_option
 from wallet_app.database import AnyRow
 from wallet_app.http.fields import Uuid, moment_text
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.webhooks import deliveries, registry
 from wallet_app.webhooks.routes import details
 from wallet_app.webhooks.schemas import (
@@ -22,15 +22,6 @@ UUID_TYPE = FieldType("uuid", Uuid())
 webhook_argument = click.argument("webhook_id", metavar="WEBHOOK", type=UUID_TYPE)
 
 
-def plain(document: dict[str, Any]) -> dict[str, str]:
-    """A document's members as text for people."""
-    return {
-        name: ", ".join(value) if isinstance(value, list) else str(value)
-        for name, value in document.items()
-        if value is not None
-    }
-
-
 @click.group("webhooks")
 def webhooks_group() -> None:
     """Tell other servers of events."""
@@ -41,7 +32,7 @@ def webhooks_group() -> None:
 @with_appcontext
 def list_command(as_json: bool) -> None:
     """List all webhooks, oldest first."""
-    found = registry.list_all()
+    found = registry.list_all(DEFAULT_TENANT_ID)
     if as_json:
         output.document(WebhookDetails().dump(found, many=True))
         return
@@ -83,6 +74,7 @@ def add_command(
 ) -> None:
     """Add a webhook, and show its secret this once."""
     webhook = registry.create(
+        DEFAULT_TENANT_ID,
         url=url,
         event_types=list(event_types),
         description=description,
@@ -90,7 +82,7 @@ def add_command(
         disabled=False,
     )
     document = WebhookWithSecret().dump(webhook)
-    output.document(document) if as_json else output.pairs(plain(document))
+    output.members(document, as_json=as_json)
 
 
 @webhooks_group.command("test")
@@ -99,7 +91,8 @@ def add_command(
 @with_appcontext
 def test_command(webhook_id: UUID, as_json: bool) -> None:
     """Have a worker deliver an event of the type webhook.test."""
-    show(deliveries.send_test(webhook_id), as_json=as_json)
+    delivery = deliveries.send_test(DEFAULT_TENANT_ID, webhook_id)
+    show(delivery, as_json=as_json)
 
 
 @webhooks_group.command("redeliver")
@@ -109,9 +102,10 @@ def test_command(webhook_id: UUID, as_json: bool) -> None:
 @with_appcontext
 def redeliver_command(webhook_id: UUID, delivery_id: UUID, as_json: bool) -> None:
     """Have a worker deliver something once more."""
-    show(deliveries.redeliver(webhook_id, delivery_id), as_json=as_json)
+    delivery = deliveries.redeliver(DEFAULT_TENANT_ID, webhook_id, delivery_id)
+    show(delivery, as_json=as_json)
 
 
 def show(delivery: AnyRow, *, as_json: bool) -> None:
     document = DeliveryDetails().dump(details(delivery))
-    output.document(document) if as_json else output.pairs(plain(document))
+    output.members(document, as_json=as_json)

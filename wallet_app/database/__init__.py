@@ -7,6 +7,8 @@ from wallet_app.database.transactions import (
     AnyRow,
     ping,
     reading,
+    reading_first,
+    settled,
     shared_connection,
     transaction,
 )
@@ -21,6 +23,8 @@ __all__ = [
     "ping",
     "pipeline",
     "reading",
+    "reading_first",
+    "settled",
     "shared_connection",
     "transaction",
 ]

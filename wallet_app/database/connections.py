@@ -7,13 +7,16 @@ for the database outlasts the request for which it is made, by more than a momen
 import math
 import time
 import traceback
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import psycopg
 from flask import Flask
 from psycopg.abc import PQGen
+from psycopg.errors import Diagnostic, StatementCompletionUnknown
 from sqlalchemy import Connection, Engine, ExceptionContext, event
+from sqlalchemy.engine import make_url
 
 from wallet_app.config import Settings
 from wallet_app.database.outages import breaks_link
@@ -38,12 +41,13 @@ deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 connect_until: ContextVar[float] = ContextVar("connect_until", default=math.inf)
 
 
-def limit_requests(app: Flask, settings: Settings) -> None:
+def limit_requests(app: Flask, settings: Settings, database_url: str) -> None:
     """Give the database no more time than a request has."""
 
     whole_s = settings.deadline_ms / 1000 + SLACK_S
     # An attempt to connect ends in time, unless the deadline is shorter than any.
-    connect_s = whole_s - min(LEAST_CONNECT_TIMEOUT_S, whole_s / 2)
+    attempts_s = LEAST_CONNECT_TIMEOUT_S * hosts_of(connect_options(database_url))
+    connect_s = whole_s - min(attempts_s, whole_s / 2)
     app.extensions["request_times"] = (whole_s, connect_s)
     app.before_request(lambda: start_clock(app))
 
@@ -61,6 +65,13 @@ def start_clock(app: Flask) -> None:
     connect_until.set(now + connect_s)
 
 
+def hurry(seconds: float) -> None:
+    """Let the rest of the request wait for the database no longer than this."""
+    ends = time.monotonic() + seconds
+    deadline.set(min(deadline.get(), ends))
+    connect_until.set(min(connect_until.get(), ends))
+
+
 def remaining_s() -> float:
     """How long the database may take now; infinite outside a request."""
     return max(SHORTEST_WAIT_S, deadline.get() - time.monotonic())
@@ -71,10 +82,35 @@ def is_late() -> bool:
     return time.monotonic() >= deadline.get()
 
 
+class Standbys:
+    """Whether COMMIT has waited for the synchronous standbys to the end.
+
+    Whoever cancels that wait makes COMMIT succeed, with a warning: what has been
+    committed is there, and a failover may take it back.
+    """
+
+    has_given_up = False
+
+    def note(self, notice: Diagnostic) -> None:
+        # The message is in the server's language, its SQLSTATE is any warning's.
+        if notice.source_function == "SyncRepWaitForLSN":
+            self.has_given_up = True
+
+    def check(self) -> None:
+        """Raise StatementCompletionUnknown (40003) after a wait that was cancelled."""
+        if self.has_given_up:
+            raise StatementCompletionUnknown("COMMIT may not have been replicated")
+
+
 class PatientConnection(psycopg.Connection[Any]):
     """Waits for the server until the request's deadline, then gives the link up."""
 
     last: psycopg.Cursor[Any] | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.standbys = Standbys()
+        self.add_notice_handler(self.standbys.note)
 
     @property
     def has_answered(self) -> bool:
@@ -84,6 +120,14 @@ class PatientConnection(psycopg.Connection[Any]):
     def execute(self, *arguments: Any, **options: Any) -> psycopg.Cursor[Any]:
         self.last = super().execute(*arguments, **options)
         return self.last
+
+    def commit(self) -> None:
+        """Raises what psycopg does, and 40003 if a standby may not have it.
+
+        Here psycopg waits for COMMIT's answer in a pipeline, too.
+        """
+        super().commit()
+        self.standbys.check()
 
     def wait(
         self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None
@@ -100,11 +144,23 @@ class PatientConnection(psycopg.Connection[Any]):
             raise
 
 
+def connect_options(database_url: str) -> dict[str, Any]:
+    """What psycopg takes for a URL of SQLAlchemy's, which may name several hosts."""
+    url = make_url(database_url)
+    _, options = url.get_dialect()().create_connect_args(url)
+    return dict(options)
+
+
+def hosts_of(options: Mapping[str, Any]) -> int:
+    """How many hosts psycopg tries, one after the other."""
+    return str(options.get("host", "")).count(",") + 1
+
+
 def connect(*arguments: Any, **options: Any) -> PatientConnection:
     """A connection of this kind, unless there is no time left to make one."""
     if time.monotonic() >= connect_until.get():
         raise psycopg.OperationalError("there is no time left to connect")
-    left_s = int(min(CONNECT_TIMEOUT_S, remaining_s()))
+    left_s = int(min(CONNECT_TIMEOUT_S, remaining_s()) / hosts_of(options))
     timeout_s = max(LEAST_CONNECT_TIMEOUT_S, left_s)
     try:
         return PatientConnection.connect(

@@ -60,7 +60,7 @@ def init_app(app: Flask, settings: Settings, database_url: str) -> None:
     )
     db.init_app(app)
     migrate.init_app(app)
-    connections.limit_requests(app, settings)
+    connections.limit_requests(app, settings, database_url)
     with app.app_context():
         connections.make_patient(db.engine)
         connections.part_from_useless_links(db.engine)
@@ -89,7 +89,9 @@ def engine_options(settings: Settings, database_url: str) -> dict[str, Any]:
         limits = {
             name: timeouts[name] for name in ("lock_timeout", "statement_timeout")
         }
-        options = " ".join(f"-c {name}={value}" for name, value in timeouts.items())
+        # COMMIT says by a warning that no standby may have it: see connections.py.
+        session = timeouts | {"client_min_messages": "warning"}
+        options = " ".join(f"-c {name}={value}" for name, value in session.items())
         own = make_url(database_url).query.get("options")
         connect_args["options"] = f"{own} {options}" if own else options
     return {

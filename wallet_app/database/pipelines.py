@@ -38,6 +38,7 @@ def pipeline(*, lock_timeout_ms: int | None = None) -> Iterator[psycopg.Connecti
                 yield connection
                 committing = True
                 commit(connection)
+            connection.standbys.check()
         except psycopg.Error as error:
             # An earlier statement's error may come only now; COMMIT was skipped then.
             at_commit = committing and connection.has_answered

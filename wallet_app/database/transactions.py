@@ -15,12 +15,32 @@ from wallet_app.database.outages import ConnectionLostError
 
 AnyRow = Row[*tuple[Any, ...]]
 
+# What is written last is replicated last. A server that takes no writes has no standby
+# to wait for.
+WRITE_IF_REPLICATED = text(
+    "SELECT pg_logical_emit_message(true, 'wallet', '')"
+    " WHERE current_setting('synchronous_standby_names', true) <> ''"
+    " AND current_setting('transaction_read_only') = 'off'"
+)
+
 
 @contextmanager
 def transaction() -> Iterator[Connection]:
     """One transaction: committed at the end, rolled back on an error."""
     with shared_connection(), db.engine.begin() as connection:
         yield connection
+
+
+@contextmanager
+def settled() -> Iterator[Connection]:
+    """One transaction to read what no failover takes back.
+
+    At its end it waits until the synchronous standbys, if there are any, have all that
+    it may have read; raises an outage if they may not have it.
+    """
+    with transaction() as connection:
+        yield connection
+        connection.execute(WRITE_IF_REPLICATED)
 
 
 @contextmanager
@@ -45,7 +65,17 @@ def reading() -> Iterator[Connection]:
     Autocommit: one round trip a statement, and no snapshot is held between them.
     With a pooler it takes a transaction, for the sake of its limits.
     """
-    with shared_connection(), reader(db.engine).connect() as connection:
+    with shared_connection(), reading_first() as connection:
+        yield connection
+
+
+@contextmanager
+def reading_first() -> Iterator[Connection]:
+    """The same, out of what is left alone for the money path.
+
+    For what money waits for, and one caller at a time.
+    """
+    with reader(db.engine).connect() as connection:
         yield connection
 
 

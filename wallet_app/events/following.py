@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from flask import current_app
 
+from wallet_app import access
 from wallet_app.database import connections, reading
 from wallet_app.errors import Unavailable
 from wallet_app.feed import events, readers
@@ -18,14 +19,17 @@ POLL_S = 0.1
 # waits for it, and no client is bound to one server.
 STREAM_S = 25.0
 SIGN_OF_LIFE_S = 10.0
+# How often it is asked whether who waits may still be told.
+CHECK_S = 0.5
 MOST_FOLLOWERS = 200
 EVENTS_A_READ = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
-    """Which events a follower wants; None: all."""
+    """Which of a tenant's events a follower wants; None: all."""
 
+    tenant_id: int
     types: Collection[str] | None
     wallet_id: int | None
 
@@ -38,6 +42,8 @@ class Followers:
         self.asking = threading.Lock()
         self.asked_at = float("-inf")
         self.head = 0
+        # By tenant: its last position, and the feed's when it was asked for.
+        self.last: dict[int, tuple[int, int]] = {}
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -49,19 +55,30 @@ class Followers:
         finally:
             self.places.release()
 
-    def last_position(self) -> int:
-        """The feed's last position, as of a moment ago."""
+    def last_position(self, tenant_id: int) -> int:
+        """The position of a tenant's last event, as of a moment ago.
+
+        Asked for once for all who wait, and only when the feed has gone on.
+        """
         with self.asking:
             if time.monotonic() - self.asked_at >= POLL_S:
                 connections.start_clock(current_app)
                 with reading() as connection:
                     self.head = readers.position(connection, readers.RELAY)
                 self.asked_at = time.monotonic()
-        return self.head
+            last, head = self.last.get(tenant_id, (0, -1))
+            if head != self.head:
+                connections.start_clock(current_app)
+                with reading() as connection:
+                    last = readers.last_of(connection, tenant_id)
+                if len(self.last) > MOST_FOLLOWERS:
+                    self.last.clear()
+                self.last[tenant_id] = (last, self.head)
+        return last
 
-    def wait_behind(self, position: int, until: float) -> bool:
+    def wait_behind(self, tenant_id: int, position: int, until: float) -> bool:
         """Wait until there is something behind a position; False if it is too late."""
-        while self.last_position() <= position:
+        while self.last_position(tenant_id) <= position:
             if time.monotonic() >= until:
                 return False
             time.sleep(POLL_S)
@@ -74,6 +91,7 @@ def read(after: int, limit: int, wanted: Filter) -> Page:
     with reading() as connection:
         return events.read_page(
             connection,
+            wanted.tenant_id,
             after=after,
             limit=limit,
             types=wanted.types,
@@ -87,10 +105,13 @@ def wait_for_page(after: int, limit: int, wanted: Filter, *, wait_s: float) -> P
     until = time.monotonic() + wait_s
     with followers.place():
         page = read(after, limit, wanted)
-        while not page.events and (
-            page.has_more or followers.wait_behind(page.end, until)
-        ):
-            page = read(page.end, limit, wanted)
+        while not page.events:
+            soon = min(until, time.monotonic() + CHECK_S)
+            if page.has_more or followers.wait_behind(wanted.tenant_id, page.end, soon):
+                page = read(page.end, limit, wanted)
+            elif time.monotonic() >= until:
+                break
+            access.check_again()
     return page
 
 
@@ -101,11 +122,13 @@ def stream(after: int, wanted: Filter, write: Callable[[Page], str]) -> Iterator
     with followers.place():
         # The head of the answer goes out with the first bytes.
         yield "retry: 500\n\n"
-        while time.monotonic() < until:
-            sign_at = min(until, time.monotonic() + SIGN_OF_LIFE_S)
-            if followers.wait_behind(after, sign_at):
+        sign_at = time.monotonic() + SIGN_OF_LIFE_S
+        while (now := time.monotonic()) < until and access.still_admitted():
+            soon = min(until, now + CHECK_S)
+            if followers.wait_behind(wanted.tenant_id, after, soon):
                 page = read(after, EVENTS_A_READ, wanted)
                 after = page.end
                 yield write(page)
-            else:
+            elif time.monotonic() >= sign_at:
                 yield ": still here\n\n"
+                sign_at += SIGN_OF_LIFE_S

@@ -18,6 +18,8 @@ from wallet_app.events.schemas import EventDetails, EventPage, EventQuery
 from wallet_app.feed import readers
 from wallet_app.feed.events import Page
 from wallet_app.http.api import WalletBlueprint
+from wallet_app.http.caller import caller
+from wallet_app.http.scopes import Scope
 from wallet_app.ledger import wallets
 
 blp = WalletBlueprint(
@@ -34,7 +36,7 @@ LAST_EVENT_ID = {
 }
 
 
-@blp.route("/events")
+@blp.route("/events", scope=Scope.WALLETS_READ)
 @blp.arguments(EventQuery, location="query")
 @blp.doc(parameters=[LAST_EVENT_ID])
 @blp.problems(WalletNotFound, EventsExpired, InvalidRequest, Unavailable)
@@ -43,12 +45,16 @@ LAST_EVENT_ID = {
 def list_events(query: dict[str, Any]) -> Any:
     """Follow what happens
 
-    Every new wallet and every transaction, in one order without a gap; the background
-    workers put them there. With `wait`, a page without events is held back until there
+    Every new wallet and every transaction, in one order; the background workers put
+    them there. With `wait`, a page without events is held back until there
     is one. With `Accept: text/event-stream` the events come as they happen
     (Server-Sent Events); browsers take a broken stream up by themselves.
     """
-    wanted = Filter(types=query["types"], wallet_id=wallet_id_of(query["wallet"]))
+    wanted = Filter(
+        tenant_id=caller().tenant_id,
+        types=query["types"],
+        wallet_id=wallet_id_of(query["wallet"]),
+    )
     last_seen = last_event_id()
     if request.accept_mimetypes.best_match(["application/json", STREAM]) == STREAM:
         return streamed(query.get("after") if last_seen is None else last_seen, wanted)
@@ -64,20 +70,22 @@ def wallet_id_of(uuid: UUID | None) -> int | None:
     if uuid is None:
         return None
     with reading() as connection:
-        wallet_id: int = wallets.find(connection, uuid).id
+        wallet_id: int = wallets.find(connection, caller().tenant_id, uuid).id
     return wallet_id
 
 
 def first_position(after: int) -> int:
     """Where to begin; raises EventsExpired if what comes next is kept no more."""
+    tenant_id = caller().tenant_id
     with reading() as connection:
-        oldest = readers.oldest(connection)
-    if after and oldest is not None and after + 1 < oldest:
-        raise EventsExpired(
-            f"The oldest event that is kept has position {oldest}.",
-            oldest=oldest,
-        )
-    return after
+        if not after or after >= readers.dropped(connection, tenant_id):
+            return after
+        oldest = readers.oldest(connection, tenant_id)
+    if oldest is None:
+        return after
+    raise EventsExpired(
+        f"The oldest event that is kept has position {oldest}.", oldest=oldest
+    )
 
 
 def last_event_id() -> int | None:

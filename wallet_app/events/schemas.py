@@ -62,7 +62,7 @@ class EventDetails(LeanSchema):
     """Something that happened; it never changes."""
 
     position = ma.fields.Integer(
-        metadata={"description": "Its place in the feed, which has no gaps"}
+        metadata={"description": "Its place in the feed; it grows from one to the next"}
     )
     type = ma.fields.String(validate=OneOf(EVENT_TYPES))
     time = Moment()

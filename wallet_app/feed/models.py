@@ -8,6 +8,7 @@ from sqlalchemy import (
     CheckConstraint,
     Date,
     DateTime,
+    Index,
     Integer,
     String,
     text,
@@ -20,12 +21,15 @@ from wallet_app.database import db
 class FeedRow(db.Model):  # type: ignore[name-defined,misc]
     """A row of the journal with its events' positions: `position` and `count` - 1 more.
 
-    Without a gap, in commit order for each wallet. A partition for each UTC day.
+    Without a gap over all tenants, in commit order for each wallet. A partition for
+    each UTC day.
     """
 
     __tablename__ = "feed"
     __table_args__ = (
         CheckConstraint("count > 0", name="count_positive"),
+        # A tenant's own events, however many others there are between them.
+        Index(None, "tenant_id", "position"),
         {"postgresql_partition_by": "RANGE (fed_on)"},
     )
 
@@ -34,6 +38,7 @@ class FeedRow(db.Model):  # type: ignore[name-defined,misc]
     )
     fed_on: Mapped[date] = mapped_column(Date, primary_key=True)
     count: Mapped[int] = mapped_column(Integer)
+    tenant_id: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     kind: Mapped[str] = mapped_column(String(10))
     wallet_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
     seqs: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))

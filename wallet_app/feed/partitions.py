@@ -4,17 +4,41 @@ import re
 from datetime import UTC, date, datetime, timedelta
 
 from flask import current_app
-from sqlalchemy import Connection, func, literal, select, text
+from sqlalchemy import (
+    Connection,
+    Date,
+    bindparam,
+    func,
+    literal,
+    select,
+    text,
+    update,
+)
 
 from wallet_app.database import reading, transaction
 from wallet_app.database.conflicts import repeated
 from wallet_app.feed.readers import FEED, READERS, RELAY
+from wallet_app.ledger.tenants import Tenant
 
 NAME = re.compile(r"feed_(\d{8})")
 LOCK_TIMEOUT_MS = 2000
 DAYS = text(
     "SELECT relname FROM pg_class JOIN pg_inherits ON inhrelid = pg_class.oid"
     " WHERE inhparent = 'feed'::regclass ORDER BY relname"
+)
+
+
+LAST_OF_TENANTS = (
+    select(FEED.tenant_id, func.max(FEED.position + FEED["count"] - 1).label("last"))
+    .where(FEED.fed_on == bindparam("day", type_=Date))
+    .group_by(FEED.tenant_id)
+    .subquery("dropping")
+)
+# Positions have gaps for each tenant: only this tells whether one of its own is gone.
+NOTE_DROPPED = (
+    update(Tenant)
+    .where(Tenant.id == LAST_OF_TENANTS.c.tenant_id)
+    .values(events_dropped_to=LAST_OF_TENANTS.c.last)
 )
 
 
@@ -62,5 +86,6 @@ def drop(day: date) -> bool:
         )
         if last is not None and slowest is not None and slowest < last:
             return False
+        connection.execute(NOTE_DROPPED, {"day": day})
         connection.execute(text(f"DROP TABLE IF EXISTS {name_of(day)}"))
     return True

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from wallet_app.database import AnyRow
 from wallet_app.feed.models import FeedReader, FeedRow
+from wallet_app.ledger.tenants import Tenant
 
 # The relay's position is the last one that has been given.
 RELAY = "relay"
@@ -32,9 +33,31 @@ def position(connection: Connection, name: str) -> int:
     return int(connection.scalars(select(position_of(name))).one())
 
 
-def oldest(connection: Connection) -> int | None:
-    """The position of the oldest event that is kept."""
-    return connection.scalar(select(func.min(FEED.position)))
+def last_of(connection: Connection, tenant_id: int) -> int:
+    """The position of a tenant's last event; 0 if none is kept."""
+    last = (
+        select(FEED.position + FEED["count"] - 1)
+        .where(FEED.tenant_id == tenant_id)
+        .order_by(FEED.position.desc())
+        .limit(1)
+    )
+    return connection.scalar(last) or 0
+
+
+def oldest(connection: Connection, tenant_id: int) -> int | None:
+    """The position of a tenant's oldest event that is kept."""
+    kept = select(func.min(FEED.position)).where(FEED.tenant_id == tenant_id)
+    return connection.scalar(kept)
+
+
+def dropped(connection: Connection, tenant_id: int) -> int:
+    """Up to which position a tenant's events are kept no more."""
+    return int(
+        connection.scalars(
+            select(Tenant.events_dropped_to).where(Tenant.id == tenant_id)
+        ).one_or_none()
+        or 0
+    )
 
 
 def lock(connection: Connection, name: str) -> int:
@@ -56,7 +79,14 @@ def advance(connection: Connection, name: str, position: int) -> None:
 def read(connection: Connection, *, after: int, events: int) -> Sequence[AnyRow]:
     """Rows behind a position with up to that many events, but one row at least."""
     rows = connection.execute(
-        select(FEED.position, FEED["count"], FEED.kind, FEED.wallet_ids, FEED.seqs)
+        select(
+            FEED.position,
+            FEED["count"],
+            FEED.tenant_id,
+            FEED.kind,
+            FEED.wallet_ids,
+            FEED.seqs,
+        )
         .where(FEED.position > after)
         .order_by(FEED.position)
         .limit(min(events, MOST_ROWS))

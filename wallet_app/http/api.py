@@ -7,21 +7,30 @@ from typing import Any
 from uuid import UUID
 
 import marshmallow as ma
-from flask import Request, current_app, request
+from flask import Flask, Request, current_app, request
 from flask_smorest import Api, Blueprint
 from werkzeug.routing import BaseConverter
 
 from wallet_app.errors import (
+    ApiKeyExpired,
+    ApiKeyMalformed,
+    ApiKeyMissing,
+    ApiKeyRevoked,
+    ApiKeyUnknown,
     BodyTooLarge,
+    InsufficientScope,
     InvalidRequest,
     MalformedRequest,
     ProblemInRouting,
+    RateLimited,
     Unavailable,
     UnsupportedMediaType,
     WalletError,
 )
 from wallet_app.http.fields import NOT_A_UUID, parse_uuid
+from wallet_app.http.headers import MONEY
 from wallet_app.http.json_provider import InvalidJson
+from wallet_app.http.scopes import Scope
 
 
 class UuidConverter(BaseConverter):
@@ -137,6 +146,15 @@ BODY_PROBLEMS = (
     InvalidRequest,
     Unavailable,
 )
+KEY_PROBLEMS = (
+    ApiKeyMissing,
+    ApiKeyMalformed,
+    ApiKeyUnknown,
+    ApiKeyExpired,
+    ApiKeyRevoked,
+)
+# The name of the security scheme in the API's description.
+API_KEY = "api_key"
 
 
 class WalletApi(Api):
@@ -160,9 +178,13 @@ class WalletBlueprint(Blueprint):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.before_request(refuse_unread_query)
+        self._prepare_doc_cbks.append(describe_security)
 
-    def route(self, rule: str, **options: Any) -> Any:
-        """Register a view, whose name is its operationId."""
+    def route(self, rule: str, *, scope: Scope | None = None, **options: Any) -> Any:
+        """Register a view, whose name is its operationId.
+
+        `scope` is what its callers' keys need; below /api/ each view has one.
+        """
         register = super().route(rule, **options)
 
         def decorator(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -174,6 +196,11 @@ class WalletBlueprint(Blueprint):
             docs["response"]["responses"].setdefault(
                 422, [problem_response(422, [InvalidRequest])]
             )
+            if scope is not None:
+                document_scope(docs, scope)
+                function.scope = scope  # type: ignore[attr-defined]
+            if (self.url_prefix or rule).startswith(MONEY):
+                docs["response"]["responses"].setdefault(429, [RATE_LIMITED])
             view: Callable[..., Any] = register(function)
             return view
 
@@ -203,6 +230,29 @@ class WalletBlueprint(Blueprint):
             return function
 
         return decorator
+
+
+def document_scope(docs: dict[str, Any], scope: Scope) -> None:
+    """Note what a view asks for, and how it refuses those who have it not."""
+    docs["scope"] = scope
+    responses = docs["response"]["responses"]
+    responses[401] = [
+        {
+            **problem_response(401, list(KEY_PROBLEMS)),
+            "headers": {"WWW-Authenticate": {"schema": {"type": "string"}}},
+        }
+    ]
+    responses[403] = [problem_response(403, [InsufficientScope])]
+
+
+def describe_security(
+    doc: dict[str, Any], info: dict[str, Any], *, app: Flask, **_: Any
+) -> dict[str, Any]:
+    """The key that an operation asks for; with open access, it may be left out."""
+    if "scope" in info:
+        needed = {API_KEY: [str(info["scope"])]}
+        doc["security"] = [needed] if app.config["API_KEYS"] else [needed, {}]
+    return doc
 
 
 def problem_response(status: int, members: list[type[WalletError]]) -> dict[str, Any]:
@@ -236,3 +286,23 @@ def example_of(family: type[WalletError]) -> dict[str, Any]:
         "code": family.code,
         "request_id": "0f8fad5bd9cb469fa16570867728950e",
     }
+
+
+RATE_LIMITED = problem_response(429, [RateLimited]) | {
+    "headers": {
+        "Retry-After": {
+            "description": "After how many seconds to ask again",
+            "schema": {"type": "integer", "minimum": 1},
+        },
+        "RateLimit": {
+            "description": "What is left of each limit, for how many seconds",
+            "schema": {"type": "string"},
+            "example": '"key-1s";r=0;t=1',
+        },
+        "RateLimit-Policy": {
+            "description": "Each limit: so many requests in so many seconds",
+            "schema": {"type": "string"},
+            "example": '"key-1s";q=1000;w=1',
+        },
+    }
+}

@@ -6,8 +6,9 @@ from importlib.resources import files
 from flask import Blueprint, Flask, Response, send_from_directory
 
 from wallet_app.errors import BY_CODE, NotFound
-from wallet_app.http.api import UuidConverter, WalletApi
+from wallet_app.http.api import API_KEY, UuidConverter, WalletApi
 from wallet_app.http.fields import Amount, Moment, Money, Uuid
+from wallet_app.http.scopes import Scope
 
 # Found without being imported: the package's own blueprint is of no use here.
 SWAGGER_UI = str(files("flask_swagger_ui") / "dist")
@@ -37,9 +38,10 @@ def problem_type(code: str) -> dict[str, object]:
     }
 
 
-def create_api(app: Flask) -> WalletApi:
+def create_api(app: Flask, *, keys_needed: bool) -> WalletApi:
     """The API whose blueprints describe themselves in /openapi.json."""
     app.config.update(
+        API_KEYS=keys_needed,
         API_TITLE="Wallet service",
         API_VERSION=version("wallet-service"),
         OPENAPI_VERSION="3.1.0",
@@ -63,6 +65,7 @@ def create_api(app: Flask) -> WalletApi:
     api = WalletApi(app)
     for field, kind in FIELD_TYPES.items():
         api.register_field(field, *kind)
+    api.spec.components.security_scheme(API_KEY, API_KEY_SCHEME)
     api.register_converter(UuidConverter, lambda _: UUID_IN_PATH)
     return api
 
@@ -74,6 +77,13 @@ FIELD_TYPES = {
     Moment: ("string", "date-time"),
 }
 UUID_IN_PATH = {"type": "string", "format": "uuid"}
+API_KEY_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "wk_live_...",
+    "description": "An API key, where the service asks for one. Scopes:\n"
+    + "".join(f"\n* `{scope}`: {scope.purpose}" for scope in Scope),
+}
 
 
 DESCRIPTION = """\
@@ -82,5 +92,6 @@ Wallets that hold balances and move money, exactly and durably.
 * Amounts are decimal strings with the currency's digits; JSON numbers are read exactly.
 * A retry is safe with a `reference_id` or an `Idempotency-Key`.
 * Errors are RFC 9457 problem documents; `code` is for programs.
+* Where there are limits, `RateLimit` tells what is left of each, and 429 to wait.
 * Pages: pass `next_cursor` as `cursor` until `has_more` is false.
 """

@@ -3,20 +3,25 @@
 A caller puts its ticket into the queue. If nobody leads, it leads: it takes what is
 queued, serves it, hands the lead to the first of those who came meanwhile, and wakes
 the callers it has served. A lone caller therefore waits for nobody.
+
+Tenants share a batch: see FairQueue.
 """
 
 import logging
 import threading
-import time
-from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic
+
+from wallet_app.ledger.fair_queue import FairQueue
+from wallet_app.ledger.tickets import (
+    DeadlineError,
+    InterruptedServiceError,
+    Request,
+    Ticket,
+)
 
 logger = logging.getLogger(__name__)
-
-Request = TypeVar("Request")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,101 +29,15 @@ class Gather:
     """The bounds of a gathering.
 
     When callers come together, a leader waits up to `pause_ms` for as many as came
-    lately, or `enough` of them: larger batches cost less work for each.
+    lately, or `enough` of them: larger batches cost less work for each. `share` is a
+    tenant's part of a batch while others wait as well.
     """
 
     queue_length: int
     batch_size: int
     pause_ms: float = 0.0
     enough: int = 1
-
-
-class QueueFullError(Exception):
-    """The queue has no room; nothing was done."""
-
-
-class DeadlineError(Exception):
-    """The caller's deadline has passed; `taken` if somebody is serving it still."""
-
-    def __init__(self, *, taken: bool) -> None:
-        super().__init__()
-        self.taken = taken
-
-
-class InterruptedServiceError(Exception):
-    """The serving thread was ended; what became of the request is unknown."""
-
-
-class Ticket(Generic[Request]):
-    """One caller's request on its way; `size` is what it counts for in a batch."""
-
-    __slots__ = (
-        "deadline",
-        "error",
-        "gathering",
-        "is_settled",
-        "leads",
-        "owner",
-        "request",
-        "result",
-        "size",
-        "taken",
-        "wake",
-    )
-
-    def __init__(self, request: Request, *, deadline_ms: float, size: int = 1) -> None:
-        self.request = request
-        self.size = size
-        self.deadline = time.monotonic() + deadline_ms / 1000
-        self.owner = threading.current_thread()
-        self.gathering: Gathering[Request] | None = None
-        self.leads = False
-        self.taken = False
-        self.is_settled = False
-        self.result: Any = None
-        self.error: BaseException | None = None
-        # A bare lock wakes its one waiter at a fraction of an Event's cost.
-        self.wake = threading.Lock()
-        self.wake.acquire()
-
-    def settle(self, result: Any) -> None:
-        if not self.is_settled:
-            self.result = result
-            self.is_settled = True
-
-    def fail(self, error: BaseException) -> None:
-        if not self.is_settled:
-            self.error = error
-            self.is_settled = True
-
-    def release(self) -> None:
-        """Wake the owner; harmless when it is awake."""
-        with suppress(RuntimeError):
-            self.wake.release()
-
-    def wait(self) -> Any:
-        """Wait for the result, leading when it is this caller's turn.
-
-        Raises what the request failed with, or DeadlineError.
-        """
-        try:
-            while not self.is_settled:
-                self.wait_a_turn()
-        except BaseException:
-            if self.gathering is not None:
-                self.gathering.abandon(self)
-            raise
-        if self.error is not None:
-            raise self.error
-        return self.result
-
-    def wait_a_turn(self) -> None:
-        gathering = self.gathering
-        assert gathering is not None, "the ticket has been queued"
-        if self.leads:
-            gathering.lead(self)
-        elif not self.wake.acquire(timeout=max(0.0, self.deadline - time.monotonic())):
-            gathering.expire(self)
+    share: int = 8
 
 
 class Gathering(Generic[Request]):
@@ -140,8 +59,9 @@ class Gathering(Generic[Request]):
         self.serve = serve
         self.on_empty = on_empty
         self.mutex = mutex or threading.Lock()
-        self.queue: deque[Ticket[Request]] = deque()
-        self.size = 0
+        self.queue: FairQueue[Request] = FairQueue(
+            queue_length=bounds.queue_length, share=bounds.share
+        )
         self.leader: Ticket[Request] | None = None
         self.expected = 1
 
@@ -152,12 +72,9 @@ class Gathering(Generic[Request]):
 
     def add(self, ticket: Ticket[Request]) -> None:
         """Queue a ticket; the caller holds the mutex. Raises QueueFullError."""
-        if self.size + ticket.size > self.bounds.queue_length:
-            raise QueueFullError
+        self.queue.append(ticket)
         ticket.gathering = self
         ticket.taken = False
-        self.queue.append(ticket)
-        self.size += ticket.size
         leader = self.leader
         if leader is None:
             self.promote()
@@ -169,20 +86,19 @@ class Gathering(Generic[Request]):
 
     def is_enough(self) -> bool:
         """Whether waiting for more callers is of no use."""
-        return len(self.queue) >= self.expected or self.size >= self.bounds.enough
+        queue = self.queue
+        return queue.length >= self.expected or queue.size >= self.bounds.enough
 
     def promote(self) -> None:
         """Let the owner of the first ticket lead; the caller holds the mutex."""
-        while self.queue:
-            ticket = self.queue[0]
+        while (ticket := self.queue.first()) is not None:
             if ticket.owner.is_alive() and not ticket.is_settled:
                 ticket.leads = True
                 self.leader = ticket
                 ticket.release()
                 return
             # Nobody waits for this one any more, so nobody could lead either.
-            self.queue.popleft()
-            self.size -= ticket.size
+            self.queue.remove(ticket)
         self.leader = None
         self.on_empty()
 
@@ -193,7 +109,6 @@ class Gathering(Generic[Request]):
                 return
             if not ticket.taken:
                 self.queue.remove(ticket)
-                self.size -= ticket.size
             ticket.fail(DeadlineError(taken=ticket.taken))
 
     def abandon(self, ticket: Ticket[Request]) -> None:
@@ -201,7 +116,6 @@ class Gathering(Generic[Request]):
         with self.mutex:
             if ticket in self.queue:
                 self.queue.remove(ticket)
-                self.size -= ticket.size
             ticket.fail(InterruptedServiceError())
             if self.leader is ticket:
                 self.promote()
@@ -229,18 +143,11 @@ class Gathering(Generic[Request]):
                     member.release()
 
     def take(self) -> list[Ticket[Request]]:
-        """The next batch, oldest first: at least one ticket, if there is any."""
-        batch: list[Ticket[Request]] = []
-        size = 0
+        """The next batch: at least one ticket, if there is any."""
         with self.mutex:
-            while self.queue:
-                size += self.queue[0].size
-                if batch and size > self.bounds.batch_size:
-                    break
-                ticket = self.queue.popleft()
+            batch = self.queue.take(self.bounds.batch_size)
+            for ticket in batch:
                 ticket.taken = True
-                self.size -= ticket.size
-                batch.append(ticket)
             # A crowd is forgotten within a few batches; a lone caller never waits.
             self.expected = max(len(batch), self.expected * 3 // 4)
         return batch

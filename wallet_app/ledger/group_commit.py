@@ -9,18 +9,11 @@ Correctness never depends on the gathering: the row locks decide.
 import threading
 import time
 from dataclasses import dataclass
-from uuid import UUID
 
-from wallet_app.ledger.gathering import (
-    DeadlineError,
-    Gather,
-    Gathering,
-    InterruptedServiceError,
-    QueueFullError,
-    Ticket,
-)
+from wallet_app.ledger.gathering import Gather, Gathering
+from wallet_app.ledger.observer import Observer, observing
 from wallet_app.ledger.posting import Outcome, Unit
-from wallet_app.ledger.rules import Operation
+from wallet_app.ledger.rules import Key, Operation
 from wallet_app.ledger.settling import (
     LockedError,
     UnitTicket,
@@ -31,6 +24,12 @@ from wallet_app.ledger.settling import (
     serve_patiently,
     settle_locked,
     unsettled,
+)
+from wallet_app.ledger.tickets import (
+    DeadlineError,
+    InterruptedServiceError,
+    QueueFullError,
+    Ticket,
 )
 
 MAX_SLOW_LANES_AT_WORK = 4
@@ -58,9 +57,16 @@ class Bounds:
 class GroupCommit:
     """The process's way to the ledger: submit an operation, get its outcome."""
 
-    def __init__(self, bounds: Bounds, *, enabled: bool = True) -> None:
+    def __init__(
+        self,
+        bounds: Bounds,
+        *,
+        enabled: bool = True,
+        observer: Observer | None = None,
+    ) -> None:
         self.bounds = bounds
         self.enabled = enabled
+        self.observer = observer or Observer()
         self.mutex = threading.Lock()
         self.fast = Gathering(
             Gather(
@@ -72,7 +78,7 @@ class GroupCommit:
             self.serve_fast,
             mutex=self.mutex,
         )
-        self.slow: dict[UUID, SlowLane] = {}
+        self.slow: dict[Key, SlowLane] = {}
         # Each one at work holds a connection; the fast lane needs one as well.
         self.slow_work = threading.BoundedSemaphore(MAX_SLOW_LANES_AT_WORK)
 
@@ -86,8 +92,22 @@ class GroupCommit:
         Nothing is raised for want of time, room or database: such operations end as
         `try_again`, with `applied` "no", or "unknown" if only a look-up can tell.
         """
+        observing.set(self.observer)
+        self.observer.submitted(unit)
+        outcomes: list[Outcome] | None = None
+        try:
+            outcomes = self.outcomes_of(unit)
+        finally:
+            self.observer.answered(unit, outcomes)
+        return outcomes
+
+    def outcomes_of(self, unit: Unit) -> list[Outcome]:
+        """Have a unit posted, by this caller or another."""
         ticket = Ticket(
-            unit, deadline_ms=self.bounds.deadline_ms, size=len(unit.operations)
+            unit,
+            tenant_id=unit.tenant_id,
+            deadline_ms=self.bounds.deadline_ms,
+            size=len(unit.operations),
         )
         if not self.enabled:
             serve_patiently([ticket], None)
@@ -117,11 +137,24 @@ class GroupCommit:
                 self.queue_slowly(lane, ticket)
 
     def slow_lane_of(self, unit: Unit) -> "SlowLane | None":
-        uuid = next((uuid for uuid in unit.wallet_uuids if uuid in self.slow), None)
-        return None if uuid is None else self.slow[uuid]
+        wallet = next((key for key in unit.wallet_keys if key in self.slow), None)
+        return None if wallet is None else self.slow[wallet]
+
+    def note_taken(self, batch: list[UnitTicket]) -> None:
+        if batch:
+            left_s = batch[0].deadline - time.monotonic()
+            waited_s = self.bounds.deadline_ms / 1000 - left_s
+            self.observer.taken(sum(ticket.size for ticket in batch), waited_s)
+
+    def waiting(self) -> int:
+        """How many operations wait in the queues."""
+        with self.mutex:
+            lanes = [self.fast, *self.slow.values()]
+            return sum(lane.queue.size for lane in lanes)
 
     def serve_fast(self, batch: list[UnitTicket]) -> None:
         """Post a batch; move those who wait for a locked wallet out of the way."""
+        self.note_taken(batch)
         if self.slow:
             # They queued here before their wallet was found locked.
             with self.mutex:
@@ -137,19 +170,19 @@ class GroupCommit:
 
     def move_to_own_lane(self, ticket: UnitTicket) -> None:
         """Let a ticket wait, though nobody seems to hold its wallets locked."""
-        self.move(ticket, ticket.request.wallet_uuids)
+        self.move(ticket, ticket.request.wallet_keys)
 
-    def move(self, ticket: UnitTicket, locked: set[UUID]) -> bool:
+    def move(self, ticket: UnitTicket, locked: set[Key]) -> bool:
         """Move a ticket that needs a locked wallet to that wallet's lane."""
-        uuids = ticket.request.wallet_uuids
-        uuid = next((uuid for uuid in uuids if uuid in locked), None)
-        if uuid is None:
+        keys = ticket.request.wallet_keys
+        wallet = next((key for key in keys if key in locked), None)
+        if wallet is None:
             return False
         with self.mutex:
             # Its caller may have given up meanwhile: nobody would lead for it.
             if not ticket.is_settled:
-                lane = self.slow.get(uuid) or SlowLane(self, uuid)
-                self.slow[uuid] = lane
+                lane = self.slow.get(wallet) or SlowLane(self, wallet)
+                self.slow[wallet] = lane
                 self.queue_slowly(lane, ticket)
         return True
 
@@ -169,7 +202,7 @@ class SlowLane(Gathering[Unit]):
     another one locked would pass the delay on.
     """
 
-    def __init__(self, group: GroupCommit, wallet: UUID) -> None:
+    def __init__(self, group: GroupCommit, wallet: Key) -> None:
         bounds = group.bounds
         super().__init__(
             Gather(queue_length=bounds.queue_length, batch_size=bounds.batch_size),
@@ -225,10 +258,9 @@ class SlowLane(Gathering[Unit]):
         """Those who came meanwhile need no lane any more: together they are faster."""
         with self.group.mutex:
             self.close()
-            waiting = [ticket for ticket in self.queue if not ticket.is_settled]
-            self.queue.clear()
-            self.size = 0
-            for ticket in waiting:
+            for ticket in self.queue.clear():
+                if ticket.is_settled:
+                    continue
                 try:
                     self.group.fast.add(ticket)
                 except QueueFullError:

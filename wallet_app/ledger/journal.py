@@ -1,7 +1,7 @@
 """The journal: what each transaction has done to wallets, for whoever follows.
 
-A posting writes one row for its whole batch, in its own transaction; creating wallets
-writes one too. The relay (wallet_app/feed) takes the rows away.
+A posting writes one row for each tenant in its batch, in its own transaction; creating
+wallets writes one too. The relay (wallet_app/feed) takes the rows away.
 """
 
 from collections.abc import Sequence
@@ -14,9 +14,11 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     Identity,
+    Integer,
     String,
     func,
     insert,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -31,7 +33,7 @@ BEHIND = "behind"
 
 
 class JournalRow(db.Model):  # type: ignore[name-defined,misc]
-    """One transaction's row, until it has been taken away."""
+    """What one transaction did to a tenant's wallets, until it has been taken away."""
 
     __tablename__ = "journal"
     __table_args__ = (
@@ -52,6 +54,7 @@ class JournalRow(db.Model):  # type: ignore[name-defined,misc]
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     kind: Mapped[str] = mapped_column(String(10))
     wallet_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
     seqs: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default="{}")
@@ -64,8 +67,8 @@ JOURNAL = JournalRow.__table__.c
 APPEND = insert(JournalRow.__table__)
 
 
-def append_created(connection: Any, wallet_ids: Sequence[int]) -> None:
-    """Note new wallets, in the transaction that creates them."""
+def append_created(connection: Any, tenant_id: int, wallet_ids: Sequence[int]) -> None:
+    """Note a tenant's new wallets, in the transaction that creates them."""
     if wallet_ids:
-        row = {"kind": CREATED, "wallet_ids": list(wallet_ids)}
+        row = {"tenant_id": tenant_id, "kind": CREATED, "wallet_ids": list(wallet_ids)}
         connection.execute(APPEND, row)

@@ -5,17 +5,18 @@ Engines differ in how they lock; here is the place for it.
 
 from collections.abc import Collection
 from typing import Any
-from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from wallet_app.database import pipeline
-from wallet_app.ledger.sql import UUIDS, WALLETS, driver_sql
+from wallet_app.ledger.rules import Key
+from wallet_app.ledger.sql import KEYS, OF_KEYS, WALLETS, driver_sql, key_texts
 
 LOCK = driver_sql(
     select(
         WALLETS.id,
+        WALLETS.tenant_id,
         WALLETS.uuid,
         WALLETS.balance,
         WALLETS.currency,
@@ -23,33 +24,33 @@ LOCK = driver_sql(
         WALLETS.version,
         WALLETS.updated_at,
     )
-    .where(WALLETS.uuid == func.any(UUIDS))
+    .join(KEYS, OF_KEYS)
     # One order for everybody, so that two opposite transfers cannot deadlock.
     .order_by(WALLETS.id)
-    .with_for_update()
+    .with_for_update(of=WALLETS.id.table)
 )
-THESE = select(WALLETS.uuid).where(WALLETS.uuid == func.any(UUIDS))
+THESE = select(WALLETS.tenant_id, WALLETS.uuid).join(KEYS, OF_KEYS)
 EXISTING = driver_sql(THESE)
-FREE = driver_sql(THESE.with_for_update(skip_locked=True))
+FREE = driver_sql(THESE.with_for_update(skip_locked=True, of=WALLETS.id.table))
 SHARE = select(WALLETS.id).with_for_update(read=True)
 
 
 def lock(
-    connection: psycopg.Connection, uuids: Collection[UUID]
+    connection: psycopg.Connection, keys: Collection[Key]
 ) -> "psycopg.Cursor[Any]":
     """Lock those wallets that exist; their rows have a WalletState's fields."""
-    return connection.execute(LOCK, {"uuids": list(uuids)})
+    return connection.execute(LOCK, key_texts(keys))
 
 
-def locked_wallets(uuids: Collection[UUID]) -> set[UUID]:
+def locked_wallets(keys: Collection[Key]) -> set[Key]:
     """Which of the wallets exist and are locked by somebody else right now."""
     with pipeline() as connection:
-        present = connection.execute(EXISTING, {"uuids": list(uuids)})
-        free = connection.execute(FREE, {"uuids": list(uuids)})
-    return {uuid for (uuid,) in present} - {uuid for (uuid,) in free}
+        present = connection.execute(EXISTING, key_texts(keys))
+        free = connection.execute(FREE, key_texts(keys))
+    return set(present) - set(free)
 
 
-def wait_for(wallet: UUID, *, timeout_ms: int) -> None:
+def wait_for(wallet: Key, *, timeout_ms: int) -> None:
     """Wait until a wallet is free; raises LockNotAvailable if it takes too long."""
     with pipeline(lock_timeout_ms=timeout_ms) as connection:
         lock(connection, [wallet])

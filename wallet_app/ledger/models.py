@@ -10,8 +10,10 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
+    Integer,
     Numeric,
     String,
     Text,
@@ -37,9 +39,12 @@ class Wallet(db.Model):  # type: ignore[name-defined,misc]
 
     __tablename__ = "wallets"
     __table_args__ = (
-        UniqueConstraint("uuid"),
+        # A tenant chooses its uuids without regard to others'.
+        UniqueConstraint("uuid", "tenant_id"),
+        # What an entry refers to, so that it carries the tenant of its wallet.
+        UniqueConstraint("id", "tenant_id"),
         # What lists are ordered by: ids are not in order on every engine.
-        Index(None, "created_at", "uuid"),
+        Index(None, "tenant_id", "created_at", "uuid"),
         CheckConstraint("balance >= 0", name="balance_not_negative"),
         CheckConstraint(f"balance < {LIMIT}", name="balance_below_limit"),
         CheckConstraint("version >= 0", name="version_not_negative"),
@@ -50,6 +55,9 @@ class Wallet(db.Model):  # type: ignore[name-defined,misc]
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(
+        ForeignKey("tenants.id"), server_default=text("1")
+    )
     uuid: Mapped[UUID]
     balance: Mapped[Decimal] = mapped_column(Numeric, server_default=text("0"))
     currency: Mapped[str] = mapped_column(String(3), server_default="USD")
@@ -67,13 +75,19 @@ class Transaction(db.Model):  # type: ignore[name-defined,misc]
     """One step of a wallet's history: append-only, never updated, never deleted.
 
     A transfer writes two rows that share `transfer_id`; the outgoing one carries the
-    operation's `reference_id`, which is unique.
+    operation's `reference_id`, which is unique within the tenant.
     """
 
     __tablename__ = "transactions"
     __table_args__ = (
         UniqueConstraint("wallet_id", "seq"),
-        UniqueConstraint("reference_id"),
+        UniqueConstraint("reference_id", "tenant_id"),
+        ForeignKeyConstraint(
+            ["wallet_id", "tenant_id"],
+            ["wallets.id", "wallets.tenant_id"],
+            ondelete="RESTRICT",
+            name="fk_transactions_wallet_id_tenant_id",
+        ),
         CheckConstraint("amount > 0", name="amount_positive"),
         CheckConstraint("balance_after >= 0", name="balance_not_negative"),
         CheckConstraint("seq > 0", name="seq_positive"),
@@ -93,9 +107,8 @@ class Transaction(db.Model):  # type: ignore[name-defined,misc]
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    wallet_id: Mapped[int] = mapped_column(
-        ForeignKey("wallets.id", ondelete="RESTRICT")
-    )
+    tenant_id: Mapped[int] = mapped_column(Integer, server_default=text("1"))
+    wallet_id: Mapped[int] = mapped_column(BigInteger)
     seq: Mapped[int] = mapped_column(BigInteger)
     operation_type: Mapped[str] = mapped_column(String(20))
     amount: Mapped[Decimal] = mapped_column(Numeric)

@@ -4,39 +4,43 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from time import perf_counter
 from typing import Any
-from uuid import UUID
 
 import psycopg
 from sqlalchemy import Connection
 
 from wallet_app.database import pipeline
 from wallet_app.ledger import locking, rules
-from wallet_app.ledger.entries import (
-    ENTRIES_BY_REFERENCE,
-    ENTRIES_BY_REFERENCE_SQL,
-    read_entry,
-)
+from wallet_app.ledger.entries import ENTRIES_BY_KEY, ENTRIES_BY_KEY_SQL, read_entry
+from wallet_app.ledger.observer import Times, observing
 from wallet_app.ledger.operation_types import BY_FIRST_ENTRY
-from wallet_app.ledger.rules import Entry, Operation, Refusal, WalletState
+from wallet_app.ledger.rules import Entry, Key, Operation, Refusal, WalletState
 from wallet_app.ledger.sql import (
     ENTRY_COLUMNS,
     INSERT_TRANSACTIONS,
-    POSTED_REFERENCES,
+    POSTED_KEYS,
     UPDATE_WALLETS,
+    array_text,
+    key_arrays,
+    key_texts,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Operations that one caller hands in; `atomic`: all of them or none."""
+    """Operations that one tenant's caller hands in; `atomic`: all of them or none."""
 
     operations: Sequence[Operation]
     atomic: bool = False
 
     @property
-    def wallet_uuids(self) -> set[UUID]:
-        return {uuid for one in self.operations for uuid in one.wallet_uuids}
+    def tenant_id(self) -> int:
+        return self.operations[0].tenant_id
+
+    @property
+    def wallet_keys(self) -> set[Key]:
+        return {key for one in self.operations for key in one.wallet_keys}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,56 +64,58 @@ def post(
     look-up behind them finds what it wrote.
     """
     operations = [operation for unit in units for operation in unit.operations]
-    references = array_text(operation.reference_id for operation in operations)
-    uuids = {uuid for unit in units for uuid in unit.wallet_uuids}
+    wallet_keys = {key for unit in units for key in unit.wallet_keys}
+    asked = key_texts(operation.key for operation in operations)
     with pipeline(lock_timeout_ms=lock_timeout_ms) as connection:
-        wallets = locking.lock(connection, uuids)
+        began = perf_counter()
+        wallets = locking.lock(connection, wallet_keys)
         # A statement of its own, behind the locks: inside the locking statement it
         # would read an older snapshot and miss what the locks' last holder wrote.
-        known = connection.execute(POSTED_REFERENCES, {"references": references})
+        known = connection.execute(POSTED_KEYS, asked).fetchall()
+        states = [WalletState(*row) for row in wallets]
         batch = Batch(
-            wallets={row[1]: WalletState(*row) for row in wallets},
-            known=known_receipts(connection, [row[0] for row in known]),
+            wallets={state.key: state for state in states},
+            known=known_receipts(connection, known),
         )
+        locked = perf_counter()
         outcomes = [batch.decide(unit) for unit in units]
         inserted = write(connection, batch)
+        written = perf_counter()
+    observing.get().posted(units, Times(began, locked, written, perf_counter()))
     batch.number(inserted)
     return outcomes
 
 
 def known_receipts(
-    connection: psycopg.Connection, references: Sequence[UUID]
-) -> dict[UUID, Receipt]:
-    """The receipts of references that are known to have been posted."""
-    if not references:
+    connection: psycopg.Connection, keys: Sequence[Key]
+) -> dict[Key, Receipt]:
+    """The receipts of operations that are known to have been posted."""
+    if not keys:
         return {}
-    rows = connection.execute(ENTRIES_BY_REFERENCE_SQL, {"references": references})
+    rows = connection.execute(ENTRIES_BY_KEY_SQL, key_texts(keys))
     return receipts_of(rows)
 
 
-def find_receipt(connection: Connection, reference: UUID) -> Receipt | None:
+def find_receipt(connection: Connection, operation: Key) -> Receipt | None:
     """What became of an operation; None: it has not been applied."""
-    rows = connection.execute(ENTRIES_BY_REFERENCE, {"references": [reference]})
-    return receipts_of(rows).get(reference)
+    rows = connection.execute(ENTRIES_BY_KEY, key_arrays([operation]))
+    return receipts_of(rows).get(operation)
 
 
-def receipts_of(rows: Iterable[Sequence[Any]]) -> dict[UUID, Receipt]:
-    """Receipts from rows of ENTRIES_BY_REFERENCE."""
-    entries: dict[UUID, list[Entry]] = {}
+def receipts_of(rows: Iterable[Sequence[Any]]) -> dict[Key, Receipt]:
+    """Receipts from rows of ENTRIES_BY_KEY."""
+    entries: dict[Key, list[Entry]] = {}
     for row in rows:
         entry = read_entry(row)
-        entries.setdefault(entry.reference_id, []).append(entry)
-    return {
-        reference: Receipt(tuple(legs), replayed=True)
-        for reference, legs in entries.items()
-    }
+        entries.setdefault(entry.key, []).append(entry)
+    return {key: Receipt(tuple(legs), replayed=True) for key, legs in entries.items()}
 
 
 class Batch:
     """The locked wallets, what is known of the references, and the entries to write."""
 
     def __init__(
-        self, *, wallets: dict[UUID, WalletState], known: dict[UUID, Receipt]
+        self, *, wallets: dict[Key, WalletState], known: dict[Key, Receipt]
     ) -> None:
         self.wallets = wallets
         self.known = known
@@ -128,7 +134,7 @@ class Batch:
         return self.decide_all_or_none(unit.operations)
 
     def decide_one(self, operation: Operation) -> Outcome:
-        known = self.known.get(operation.reference_id)
+        known = self.known.get(operation.key)
         if known is not None:
             if rules.is_same(operation, known.entries[0]):
                 return replace(known, replayed=True)
@@ -142,20 +148,20 @@ class Batch:
             return decision
         receipt = Receipt(decision)
         self.entries.extend(decision)
-        self.known[operation.reference_id] = receipt
+        self.known[operation.key] = receipt
         return receipt
 
     def decide_all_or_none(self, operations: Sequence[Operation]) -> list[Outcome]:
         """Stops at the first refusal and takes back what the unit had decided."""
-        touched = {u for operation in operations for u in operation.wallet_uuids}
-        before = {u: replace(self.wallets[u]) for u in touched if u in self.wallets}
+        touched = {key for operation in operations for key in operation.wallet_keys}
+        before = {k: replace(self.wallets[k]) for k in touched if k in self.wallets}
         mark = len(self.entries)
         outcomes: list[Outcome] = []
         for operation in operations:
             outcomes.append(self.decide_one(operation))
             if isinstance(outcomes[-1], Refusal):
                 for entry in self.entries[mark:]:
-                    self.known.pop(entry.reference_id, None)
+                    self.known.pop(entry.key, None)
                 del self.entries[mark:]
                 self.wallets.update(before)
                 break
@@ -165,12 +171,12 @@ class Batch:
 def write(connection: psycopg.Connection, batch: Batch) -> Iterable[tuple[Any, ...]]:
     """Write the batch in two statements; return (wallet_id, seq, id) of the entries.
 
-    The second one writes the journal's row as well.
+    The second one writes the journal's rows as well.
     """
     if not batch.entries:
         return ()
-    changed = {entry.wallet_uuid for entry in batch.entries}
-    states = [batch.wallets[uuid] for uuid in changed]
+    changed = {entry.wallet_key for entry in batch.entries}
+    states = [batch.wallets[key] for key in changed]
     connection.execute(
         UPDATE_WALLETS,
         {
@@ -187,6 +193,7 @@ def entry_arrays(entries: Iterable[Entry]) -> dict[str, list[Any] | str]:
     """The entries as one array a column, for INSERT_TRANSACTIONS."""
     rows = [
         (
+            entry.tenant_id,
             entry.wallet_id,
             entry.seq,
             entry.entry_type,
@@ -211,11 +218,3 @@ def entry_arrays(entries: Iterable[Entry]) -> dict[str, list[Any] | str]:
 
 # Whatever is posted together has one time.
 time_text = lru_cache(maxsize=64)(str)
-
-
-def array_text(values: Iterable[Any]) -> str:
-    """PostgreSQL's text of an array of numbers, UUIDs, times or names.
-
-    psycopg would look at each value by itself: a sixth of what a large batch costs.
-    """
-    return f"{{{','.join('NULL' if v is None else str(v) for v in values)}}}"

@@ -9,15 +9,20 @@ from uuid import UUID
 from wallet_app.ledger import money
 from wallet_app.ledger.operation_types import EntryType, OperationType
 
+# A tenant's id and a uuid, of a wallet or of an operation, that is unique within it.
+Key = tuple[int, UUID]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One request that moves money; `target_uuid` is the second wallet, if it has one.
 
+    Both wallets, and the reference, are those of the tenant.
     `expected_version` refuses the operation when the wallet has moved on.
     `occurred_at` dates an imported operation; None means the time of posting.
     """
 
+    tenant_id: int
     operation_type: OperationType
     wallet_uuid: UUID
     amount: Decimal
@@ -28,10 +33,14 @@ class Operation:
     occurred_at: datetime | None = None
 
     @property
-    def wallet_uuids(self) -> tuple[UUID, ...]:
+    def key(self) -> Key:
+        return self.tenant_id, self.reference_id
+
+    @property
+    def wallet_keys(self) -> tuple[Key, ...]:
         if self.target_uuid is None:
-            return (self.wallet_uuid,)
-        return (self.wallet_uuid, self.target_uuid)
+            return ((self.tenant_id, self.wallet_uuid),)
+        return (self.tenant_id, self.wallet_uuid), (self.tenant_id, self.target_uuid)
 
 
 @dataclass(slots=True)
@@ -39,6 +48,7 @@ class WalletState:
     """A wallet as its row lock shows it; `post` moves it from entry to entry."""
 
     id: int
+    tenant_id: int
     uuid: UUID
     balance: Decimal
     currency: str
@@ -46,12 +56,17 @@ class WalletState:
     version: int
     updated_at: datetime
 
+    @property
+    def key(self) -> Key:
+        return self.tenant_id, self.uuid
+
 
 @dataclass(slots=True)
 class Entry:
     """One row of a wallet's history; the database gives its `id`."""
 
     id: int
+    tenant_id: int
     wallet_id: int
     wallet_uuid: UUID
     currency: str
@@ -65,6 +80,15 @@ class Entry:
     created_at: datetime
     counterparty_uuid: UUID | None = None
 
+    @property
+    def key(self) -> Key:
+        """That of the operation."""
+        return self.tenant_id, self.reference_id
+
+    @property
+    def wallet_key(self) -> Key:
+        return self.tenant_id, self.wallet_uuid
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -76,17 +100,17 @@ class Refusal:
 
 
 def decide(
-    wallets: Mapping[UUID, WalletState], operation: Operation, now: datetime
+    wallets: Mapping[Key, WalletState], operation: Operation, now: datetime
 ) -> tuple[Entry, ...] | Refusal:
     """The entries that the operation writes, in order, or its refusal.
 
     Changes the states it is given only when it returns entries.
     """
     states = []
-    for uuid in operation.wallet_uuids:
-        state = wallets.get(uuid)
+    for key in operation.wallet_keys:
+        state = wallets.get(key)
         if state is None:
-            return Refusal("wallet_not_found", f"There is no wallet {uuid}.")
+            return Refusal("wallet_not_found", f"There is no wallet {key[1]}.")
         states.append(state)
     legs = list(zip(states, operation.operation_type.entry_types, strict=True))
     refusal = refuse_pair(*states) if len(states) > 1 else None
@@ -171,6 +195,7 @@ def post(
     wallet.updated_at = max(operation.occurred_at or now, wallet.updated_at)
     return Entry(
         id=0,
+        tenant_id=wallet.tenant_id,
         wallet_id=wallet.id,
         wallet_uuid=wallet.uuid,
         currency=wallet.currency,

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from uuid import UUID
 
 import psycopg
 from psycopg.errors import (
@@ -18,9 +17,9 @@ from wallet_app.database import ConnectionLostError, is_outage
 from wallet_app.database.conflicts import jittered_s
 from wallet_app.database.connections import is_late
 from wallet_app.ledger import locking, posting
-from wallet_app.ledger.gathering import Ticket
 from wallet_app.ledger.posting import Outcome, Unit
-from wallet_app.ledger.rules import Refusal
+from wallet_app.ledger.rules import Key, Refusal
+from wallet_app.ledger.tickets import Ticket
 
 logger = logging.getLogger(__name__)
 
@@ -68,16 +67,16 @@ def unsettled(tickets: list[UnitTicket]) -> list[UnitTicket]:
     return [ticket for ticket in tickets if not ticket.is_settled]
 
 
-def locked_wallets(tickets: Sequence[UnitTicket]) -> set[UUID]:
+def locked_wallets(tickets: Sequence[UnitTicket]) -> set[Key]:
     """Which of their wallets somebody else holds locked; none if unknown."""
-    uuids = {uuid for one in tickets for uuid in one.request.wallet_uuids}
+    keys = {key for one in tickets for key in one.request.wallet_keys}
     try:
-        return locking.locked_wallets(uuids)
+        return locking.locked_wallets(keys)
     except DATABASE_ERRORS:
         return set()
 
 
-def is_free(wallet: UUID, *, timeout_ms: int) -> bool:
+def is_free(wallet: Key, *, timeout_ms: int) -> bool:
     """Wait for a wallet's lock to go; False if it did not, or nobody can tell."""
     try:
         locking.wait_for(wallet, timeout_ms=timeout_ms)
@@ -155,7 +154,9 @@ def post_singly(
         return
     outcomes: list[Outcome] = []
     for operation in unit.operations:
-        single = Ticket(Unit((operation,)), deadline_ms=0)
+        single = Ticket(
+            Unit((operation,)), tenant_id=operation.tenant_id, deadline_ms=0
+        )
         serve_patiently([single], lock_timeout_ms)
         if single.error is not None:
             tickets[0].fail(single.error)

@@ -1,23 +1,34 @@
 """Creates and finds wallets."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, DateTime, String, Uuid, bindparam, select
+from sqlalchemy import (
+    Connection,
+    DateTime,
+    Integer,
+    String,
+    Uuid,
+    bindparam,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
-from wallet_app.database import AnyRow, transaction
+from wallet_app.database import AnyRow, settled, transaction
 from wallet_app.database.conflicts import repeated
 from wallet_app.errors import WalletNotFound
 from wallet_app.ledger.journal import append_created
 from wallet_app.ledger.models import Wallet
 from wallet_app.ledger.sql import WALLETS, unnested
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 
 SELECT_WALLETS = select(
     WALLETS.id,
+    WALLETS.tenant_id,
     WALLETS.uuid,
     WALLETS.balance,
     WALLETS.currency,
@@ -26,7 +37,10 @@ SELECT_WALLETS = select(
     WALLETS.created_at,
     WALLETS.updated_at,
 )
-SELECT_WALLET = SELECT_WALLETS.where(WALLETS.uuid == bindparam("uuid", type_=Uuid))
+TENANT = bindparam("tenant_id", type_=Integer)
+SELECT_WALLET = SELECT_WALLETS.where(
+    WALLETS.tenant_id == TENANT, WALLETS.uuid == bindparam("uuid", type_=Uuid)
+)
 MAX_WALLETS_AT_ONCE = 1000
 IMPORTED_COLUMNS = {
     "uuid": Uuid,
@@ -37,15 +51,16 @@ IMPORTED_COLUMNS = {
 IMPORTED = unnested("imported", IMPORTED_COLUMNS)
 INSERT_IMPORTED = (
     insert(Wallet.__table__)
-    .from_select(list(IMPORTED_COLUMNS), select(*IMPORTED.c))
-    .on_conflict_do_nothing(index_elements=["uuid"])
+    .from_select(["tenant_id", *IMPORTED_COLUMNS], select(TENANT, *IMPORTED.c))
+    .on_conflict_do_nothing(index_elements=["uuid", "tenant_id"])
     .returning(Wallet.id)
 )
 
 
-def find(connection: Connection, uuid: UUID) -> AnyRow:
-    """The wallet's row; raises WalletNotFound."""
-    row = connection.execute(SELECT_WALLET, {"uuid": uuid}).one_or_none()
+def find(connection: Connection, tenant_id: int, uuid: UUID) -> AnyRow:
+    """The wallet's row; raises WalletNotFound, also for another tenant's."""
+    this = {"tenant_id": tenant_id, "uuid": uuid}
+    row = connection.execute(SELECT_WALLET, this).one_or_none()
     if row is None:
         raise WalletNotFound(f"There is no wallet {uuid}.")
     return row
@@ -57,31 +72,50 @@ class WalletClashError(ValueError):
 
 @repeated
 def create(
-    *, currency: str, uuid: UUID | None = None, created_at: datetime | None = None
+    *,
+    tenant_id: int = DEFAULT_TENANT_ID,
+    currency: str,
+    uuid: UUID | None = None,
+    created_at: datetime | None = None,
 ) -> tuple[UUID, bool]:
     """Create a wallet; return its uuid and whether it is new.
 
     A wallet with this uuid and currency may exist already: a retry. With another
-    currency: WalletClashError. `created_at` dates an imported wallet.
+    currency: WalletClashError. Other tenants' wallets have nothing to do with it.
+    `created_at` dates an imported wallet.
     """
     uuid = uuid or uuid7()
-    values: dict[str, object] = {"uuid": uuid, "currency": currency}
+    values: dict[str, object] = {
+        "tenant_id": tenant_id,
+        "uuid": uuid,
+        "currency": currency,
+    }
     if created_at is not None:
         values |= {"created_at": created_at, "updated_at": created_at}
     with transaction() as connection:
         created = connection.scalar(
             insert(Wallet)
             .values(values)
-            .on_conflict_do_nothing(index_elements=["uuid"])
+            .on_conflict_do_nothing(index_elements=["uuid", "tenant_id"])
             .returning(Wallet.id)
         )
         if created is not None:
-            append_created(connection, [created])
+            append_created(connection, tenant_id, [created])
             return uuid, True
-        existing = connection.scalar(select(Wallet.currency).where(Wallet.uuid == uuid))
-    if existing != currency:
-        raise WalletClashError(f"The wallet {uuid} holds {existing}, not {currency}.")
+    with settled() as connection:
+        existing = find(connection, tenant_id, uuid)
+    if existing.currency != currency:
+        raise WalletClashError(
+            f"The wallet {uuid} holds {existing.currency}, not {currency}."
+        )
     return uuid, False
+
+
+def freeze(connection: Connection, wallet_ids: Collection[int]) -> int:
+    """Let wallets move no money, in the caller's transaction; how many did so far."""
+    active = WALLETS.id.in_(wallet_ids) & (WALLETS.status == "active")
+    freezing = update(Wallet.__table__).where(active).values(status="frozen")
+    return connection.execute(freezing).rowcount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +128,14 @@ class ImportedWallet:
 
 
 @repeated
-def create_many(wallets: Sequence[ImportedWallet]) -> int:
+def create_many(
+    wallets: Sequence[ImportedWallet], *, tenant_id: int = DEFAULT_TENANT_ID
+) -> int:
     """Create up to 1,000 imported wallets; return how many had not been there."""
     assert len(wallets) <= MAX_WALLETS_AT_ONCE, "the caller cuts it into chunks"
     created_at = [wallet.created_at for wallet in wallets]
     arrays = {
+        "tenant_id": tenant_id,
         "imported_uuid": [wallet.uuid for wallet in wallets],
         "imported_currency": [wallet.currency for wallet in wallets],
         "imported_created_at": created_at,
@@ -106,5 +143,5 @@ def create_many(wallets: Sequence[ImportedWallet]) -> int:
     }
     with transaction() as connection:
         created = connection.scalars(INSERT_IMPORTED, arrays).all()
-        append_created(connection, created)
+        append_created(connection, tenant_id, created)
         return len(created)

@@ -9,6 +9,7 @@ from flask import current_app, request
 from uuid_utils.compat import uuid7
 
 from wallet_app.errors import BY_CODE, InvalidRequest, WalletError
+from wallet_app.http.caller import caller
 from wallet_app.http.fields import parse_uuid
 from wallet_app.ledger.group_commit import GroupCommit
 from wallet_app.ledger.operation_types import OperationType
@@ -35,6 +36,7 @@ def operation_from(
 ) -> Operation:
     """The operation that a request asks for, with its headers taken into account."""
     return Operation(
+        tenant_id=caller().tenant_id,
         operation_type=operation_type,
         wallet_uuid=wallet_uuid,
         target_uuid=target_uuid,
@@ -47,13 +49,14 @@ def operation_from(
 
 def unit_from(body: dict[str, Any]) -> Unit:
     """The operations of a batch; its Idempotency-Key gives each one its own key."""
-    key = key_from_header()
+    key, tenant_id = key_from_header(), caller().tenant_id
     operations = []
     for index, member in enumerate(body["operations"]):
         operation_type = OperationType[member["operation_type"]]
         wallet, *target = [member[name] for name in operation_type.wallet_fields]
         operations.append(
             Operation(
+                tenant_id=tenant_id,
                 operation_type=operation_type,
                 wallet_uuid=wallet,
                 target_uuid=target[0] if target else None,

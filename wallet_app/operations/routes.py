@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from wallet_app.database import reading
+from wallet_app.database import settled
 from wallet_app.errors import (
     BalanceLimitExceeded,
     CurrencyMismatch,
@@ -19,7 +19,9 @@ from wallet_app.errors import (
     WalletNotFound,
 )
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
+from wallet_app.http.caller import caller
 from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
+from wallet_app.http.scopes import Scope
 from wallet_app.ledger import posting
 from wallet_app.ledger.operation_types import OperationType
 from wallet_app.operations.answers import (
@@ -113,7 +115,9 @@ BATCH_EXAMPLE = {
 }
 
 
-@blp.route("/wallets/<uuid:uuid>/operation", methods=["POST"])
+@blp.route(
+    "/wallets/<uuid:uuid>/operation", methods=["POST"], scope=Scope.OPERATIONS_WRITE
+)
 @blp.arguments(NewOperation, example={"operation_type": "DEPOSIT", "amount": "1000.00"})
 @blp.doc(
     parameters=[KEY_PARAMETER, IF_MATCH_PARAMETER],
@@ -135,7 +139,7 @@ def post_operation(body: dict[str, Any], uuid: UUID) -> Any:
     return receipt.entries[0], 200, replay_header(receipt)
 
 
-@blp.route("/transfers", methods=["POST"])
+@blp.route("/transfers", methods=["POST"], scope=Scope.OPERATIONS_WRITE)
 @blp.arguments(
     NewTransfer,
     example={"from_wallet": DEMO_UUID, "to_wallet": OTHER_UUID, "amount": "25.00"},
@@ -161,7 +165,7 @@ def post_transfer(body: dict[str, Any]) -> Any:
     return transfer_answer(receipt), 200, replay_header(receipt)
 
 
-@blp.route("/operations/batch", methods=["POST"])
+@blp.route("/operations/batch", methods=["POST"], scope=Scope.OPERATIONS_WRITE)
 @blp.arguments(NewBatch, example=BATCH_EXAMPLE)
 @blp.doc(parameters=[KEY_PARAMETER])
 @blp.problems(*MONEY_PROBLEMS, CurrencyMismatch, SameWallet)
@@ -179,7 +183,7 @@ def post_batch(body: dict[str, Any]) -> Any:
     return batch_answer(unit.operations, outcomes)
 
 
-@blp.route("/operations/<uuid:reference_id>")
+@blp.route("/operations/<uuid:reference_id>", scope=Scope.WALLETS_READ)
 @blp.problems(OperationNotFound, InvalidRequest, Unavailable)
 @blp.response(200, OperationDetails)
 def get_operation(reference_id: UUID) -> Any:
@@ -188,8 +192,8 @@ def get_operation(reference_id: UUID) -> Any:
     404: it has not been applied. After a 503 it may yet be, for as long as the
     service's deadline for a request.
     """
-    with reading() as connection:
-        receipt = posting.find_receipt(connection, reference_id)
+    with settled() as connection:
+        receipt = posting.find_receipt(connection, (caller().tenant_id, reference_id))
     if receipt is None:
         raise OperationNotFound(f"No operation has the reference {reference_id}.")
     return operation_answer(receipt)

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import fcntl
 import http.client
+import ipaddress
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from dotenv import load_dotenv
 from sqlalchemy import create_engine
 from sqlalchemy.exc import ArgumentError, OperationalError
 
+from wallet_app import production
 from wallet_app.config import ConfigurationError, Settings
 from wallet_app.standalone import embedded
 from wallet_app.standalone.processes import Child, running
@@ -66,10 +68,14 @@ def parse_arguments() -> argparse.Namespace:
 
 def launch(options: argparse.Namespace, settings: Settings) -> None:
     """Start the parts in order, and wait; leaving ends them in the other order."""
+    production.refuse_unsafe(settings)
+    refuse_open_address(options.host, settings)
     with contextlib.ExitStack() as parts:
         parts.enter_context(only_run(settings.instance_dir))
         refuse_taken_port(options.host, options.port)
         os.environ["WALLET_DATABASE_URL"] = parts.enter_context(database(settings))
+        # The parts would not know which of two is meant.
+        os.environ.pop("WALLET_DATABASE_URL_FILE", None)
         flask = [sys.executable, "-m", "flask", "--app", "wsgi"]
         say("Bringing the database up to date ...")
         run_to_end("The migration", [*flask, "db", "upgrade"])
@@ -96,7 +102,7 @@ def launch(options: argparse.Namespace, settings: Settings) -> None:
             )
         )
         wait_until_ready(options.host, options.port, children)
-        welcome(options.host, options.port)
+        welcome(options.host, options.port, settings)
         while True:
             pause(children)
 
@@ -142,6 +148,25 @@ def only_run(instance_dir: Path) -> Iterator[None]:
         handle.write(str(os.getpid()))
         handle.flush()
         yield
+
+
+def refuse_open_address(host: str, settings: Settings) -> None:
+    """Without keys nobody but this machine may reach the service."""
+    if settings.access != "keys" and not is_loopback(host):
+        raise LaunchError(
+            f"Anybody who reaches {host} could move money. Leave HOST out, and only "
+            "this machine reaches the service; or ask for keys: "
+            f"WALLET_ACCESS=keys make run HOST={host}"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether all that a name or an address stands for is this machine alone."""
+    try:
+        found = socket.getaddrinfo(host or "0.0.0.0", None)  # noqa: S104 - what "" means
+    except (OSError, UnicodeError):
+        return False
+    return all(ipaddress.ip_address(place[0]).is_loopback for *_, place in found)
 
 
 def refuse_taken_port(host: str, port: int) -> None:
@@ -227,11 +252,17 @@ def wait_until_ready(host: str, port: int, children: Sequence[Child]) -> None:
     raise LaunchError(f"The service was not ready after {READY_TIMEOUT_SECONDS} s.")
 
 
-def welcome(host: str, port: int) -> None:
-    """Say where everything is."""
+def welcome(host: str, port: int, settings: Settings) -> None:
+    """Say where everything is, and for whom."""
     local = host in {"127.0.0.1", "0.0.0.0", "::", "::1"}  # noqa: S104
     base = f"http://{'localhost' if local else host}:{port}"
     body = json.dumps({"operation_type": "DEPOSIT", "amount": 1000})
+    if settings.access == "keys":
+        access = f"keys: make one with .venv/bin/{production.FIRST_KEY}"
+        key = ' -H "Authorization: Bearer $KEY"'
+    else:
+        access = "open: no key is asked; only this machine reaches it"
+        key = ""
     say(
         f"""
 The wallet service is ready. Ctrl-C ends it.
@@ -239,11 +270,12 @@ The wallet service is ready. Ctrl-C ends it.
   API      {base}/api/v1
   Swagger  {base}/docs
   ReDoc    {base}/redoc
+  Access   {access}
 
 Try it in another terminal:
 
   curl -X POST {base}/api/v1/wallets/{DEMO_WALLET}/operation \\
-    -H "Content-Type: application/json" -d '{body}'
+    -H "Content-Type: application/json"{key} -d '{body}'
 """
     )
 

@@ -31,6 +31,7 @@ from wallet_app.errors import InvalidRequest, StatementNotFound
 from wallet_app.ledger import locking, wallets
 from wallet_app.ledger.history import seq_before
 from wallet_app.ledger.models import Wallet
+from wallet_app.ledger.rules import Key
 from wallet_app.ledger.sql import WALLETS
 from wallet_app.statements.models import Statement
 
@@ -74,15 +75,13 @@ class Pinned:
 
 @repeated
 def request(
-    *, wallet_uuid: UUID, from_at: datetime, to_at: datetime, file_format: str
+    wallet: Key, *, from_at: datetime, to_at: datetime, file_format: str
 ) -> Row[Any]:
     """The statement of a period: the one there is, or a new one that is pending.
 
     Raises as `pin_down` does. One that has failed or expired is written once more.
     """
-    pinned = pin_down(
-        wallet_uuid=wallet_uuid, from_at=from_at, to_at=to_at, file_format=file_format
-    )
+    pinned = pin_down(wallet, from_at=from_at, to_at=to_at, file_format=file_format)
     stored = asdict(pinned)
     del stored["wallet_uuid"], stored["currency"]
     with transaction() as connection:
@@ -91,7 +90,7 @@ def request(
 
 @repeated
 def pin_down(
-    *, wallet_uuid: UUID, from_at: datetime, to_at: datetime, file_format: str
+    key: Key, *, from_at: datetime, to_at: datetime, file_format: str
 ) -> Pinned:
     """Find the entries of a period.
 
@@ -101,7 +100,7 @@ def pin_down(
     now = datetime.now(UTC)
     refuse_period(from_at, to_at, now)
     with transaction() as connection:
-        wallet = wallets.find(connection, wallet_uuid)
+        wallet = wallets.find(connection, *key)
         if to_at > now - SETTLED:
             # What is being posted may belong to the period.
             locking.wait_for_postings(connection, wallet.id)
@@ -157,10 +156,12 @@ def insert_or_revive(connection: Connection, values: dict[str, Any]) -> Row[Any]
     return connection.execute(SELECT_STATEMENTS.where(same)).one()
 
 
-def find(connection: Connection, statement_id: UUID) -> Row[Any]:
+def find(connection: Connection, tenant_id: int, statement_id: UUID) -> Row[Any]:
     """A statement with its wallet's uuid and currency; raises StatementNotFound."""
     row = connection.execute(
-        SELECT_STATEMENTS.where(STATEMENTS.id == statement_id)
+        SELECT_STATEMENTS.where(
+            WALLETS.tenant_id == tenant_id, STATEMENTS.id == statement_id
+        )
     ).one_or_none()
     if row is None:
         raise StatementNotFound(f"There is no statement {statement_id}.")
@@ -215,7 +216,8 @@ def claim(statement_id: UUID) -> Row[Any] | None:
     with transaction() as connection:
         if connection.scalar(claiming) is None:
             return None
-        return find(connection, statement_id)
+        this = SELECT_STATEMENTS.where(STATEMENTS.id == statement_id)
+        return connection.execute(this).one()
 
 
 @repeated

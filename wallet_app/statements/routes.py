@@ -18,6 +18,8 @@ from wallet_app.errors import (
     WalletNotFound,
 )
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
+from wallet_app.http.caller import caller
+from wallet_app.http.scopes import Scope
 from wallet_app.statements import files, lifecycle
 from wallet_app.statements.schemas import NewStatement, StatementDetails
 
@@ -43,7 +45,9 @@ PROGRESS = {
 }
 
 
-@blp.route("/wallets/<uuid:uuid>/statements", methods=["POST"])
+@blp.route(
+    "/wallets/<uuid:uuid>/statements", methods=["POST"], scope=Scope.REPORTS_READ
+)
 @blp.arguments(NewStatement, example=JULY)
 @blp.doc(responses={202: {"links": PROGRESS}})
 @blp.problems(WalletNotFound, *BODY_PROBLEMS)
@@ -54,22 +58,23 @@ def create_statement(body: dict[str, Any], uuid: UUID) -> Any:
     A background worker writes it; see the Location for its progress. Asked again for
     the same period and format, the answer is the same statement.
     """
-    statement = lifecycle.request(wallet_uuid=uuid, **body)
+    wallet = caller().tenant_id, uuid
+    statement = lifecycle.request(wallet, **body)
     if statement.state == "pending":
         hints.send(hints.WRITE_STATEMENT, str(statement.id))
     return details(statement), 202, {"Location": path_of(statement)}
 
 
-@blp.route("/statements/<uuid:statement_id>")
+@blp.route("/statements/<uuid:statement_id>", scope=Scope.REPORTS_READ)
 @blp.problems(StatementNotFound, InvalidRequest, Unavailable)
 @blp.response(200, StatementDetails)
 def get_statement(statement_id: UUID) -> Any:
     """Read a statement's state and progress"""
     with reading() as connection:
-        return details(lifecycle.find(connection, statement_id))
+        return details(lifecycle.find(connection, caller().tenant_id, statement_id))
 
 
-@blp.route("/statements/<uuid:statement_id>/file")
+@blp.route("/statements/<uuid:statement_id>/file", scope=Scope.REPORTS_READ)
 @blp.problems(
     StatementNotFound,
     StatementNotReady,
@@ -84,7 +89,7 @@ def get_statement(statement_id: UUID) -> Any:
 def get_statement_file(statement_id: UUID) -> Any:
     """Download a statement's file"""
     with reading() as connection:
-        statement = lifecycle.find(connection, statement_id)
+        statement = lifecycle.find(connection, caller().tenant_id, statement_id)
     refuse_unready(statement)
     try:
         return send_file(

@@ -6,6 +6,7 @@ money request would have to wait.
 
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     DateTime,
     ForeignKey,
     Index,
+    Integer,
     Numeric,
     String,
     func,
@@ -24,20 +26,28 @@ from sqlalchemy.orm import Mapped, mapped_column
 from wallet_app.database import db
 
 
+def of_tenant() -> Any:
+    """The first part of a key."""
+    return mapped_column(
+        Integer, primary_key=True, autoincrement=False, server_default=text("1")
+    )
+
+
 class WalletRollup(db.Model):  # type: ignore[name-defined,misc]
     """How far a wallet's history has been counted: everything up to `last_seq`."""
 
     __tablename__ = "wallet_rollups"
     __table_args__ = (
         CheckConstraint("last_seq >= 0", name="last_seq_not_negative"),
-        # Which wallets are the busiest.
-        Index(None, "last_seq"),
+        # Which of a tenant's wallets are the busiest.
+        Index(None, "tenant_id", "last_seq"),
         {"postgresql_with": {"fillfactor": 50}},
     )
 
     wallet_id: Mapped[int] = mapped_column(
         BigInteger, primary_key=True, autoincrement=False
     )
+    tenant_id: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     last_seq: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     updated_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.now()
@@ -93,7 +103,7 @@ class WalletDay(db.Model):  # type: ignore[name-defined,misc]
 
 
 class ServiceCurrency(db.Model):  # type: ignore[name-defined,misc]
-    """All wallets of one currency: how many are known, and what they hold.
+    """A tenant's wallets of one currency: how many are known, and what they hold.
 
     `balance` is the sum of their balances as of their rollups' last_seq, taken from
     the balances in their histories: the amounts are counted by day, apart from it.
@@ -102,13 +112,14 @@ class ServiceCurrency(db.Model):  # type: ignore[name-defined,misc]
     __tablename__ = "service_currencies"
     __table_args__ = ({"postgresql_with": {"fillfactor": 50}},)
 
+    tenant_id: Mapped[int] = of_tenant()
     currency: Mapped[str] = mapped_column(String(3), primary_key=True)
     wallets: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     balance: Mapped[Decimal] = mapped_column(Numeric, server_default=text("0"))
 
 
 class ServiceDay(db.Model):  # type: ignore[name-defined,misc]
-    """One operation type on one UTC day in one currency, over all counted wallets."""
+    """One operation type on one UTC day in one currency, over a tenant's wallets."""
 
     __tablename__ = "service_days"
     __table_args__ = (
@@ -116,6 +127,7 @@ class ServiceDay(db.Model):  # type: ignore[name-defined,misc]
         {"postgresql_with": {"fillfactor": 50}},
     )
 
+    tenant_id: Mapped[int] = of_tenant()
     currency: Mapped[str] = mapped_column(String(3), primary_key=True)
     day: Mapped[date] = mapped_column(Date, primary_key=True)
     operation_type: Mapped[str] = mapped_column(String(20), primary_key=True)

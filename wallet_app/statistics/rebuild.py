@@ -24,6 +24,7 @@ from sqlalchemy.dialects.postgresql import insert
 from wallet_app.database import reading, transaction
 from wallet_app.database.conflicts import repeated
 from wallet_app.feed import readers
+from wallet_app.ledger.journal import CREATED
 from wallet_app.ledger.models import Transaction, Wallet
 from wallet_app.ledger.sql import WALLETS
 from wallet_app.statistics import rollup
@@ -39,10 +40,11 @@ from wallet_app.statistics.rollup_sql import (
     DAY_MERGES,
     FIGURES,
     IDS,
+    OF_TENANT,
     ROWS_A_BATCH,
     TOTAL_MERGES,
 )
-from wallet_app.statistics.service_statistics import NEW
+from wallet_app.statistics.service_statistics import not_counted
 
 WALLETS_A_BATCH = 500
 ROLLUPS = WalletRollup.__table__.c
@@ -226,7 +228,7 @@ def rebuild_service_days() -> int:
 def expected_days() -> Subquery:
     """The service's days as the wallets' days have them."""
     of_wallets = WalletDay.__table__.c
-    keys = WALLETS.currency, of_wallets.day, of_wallets.operation_type
+    keys = *OF_TENANT, of_wallets.day, of_wallets.operation_type
     return (
         select(
             *keys,
@@ -262,7 +264,7 @@ def corrections() -> Subquery:
 
 
 DAYS = ServiceDay.__table__.c
-DAY_KEYS = ("currency", "day", "operation_type")
+DAY_KEYS = ("tenant_id", "currency", "day", "operation_type")
 EXPECTED = expected_days()
 ADD_MISSING_DAYS = (
     insert(ServiceDay.__table__)
@@ -292,7 +294,7 @@ def rebuild_currencies() -> int:
         readers.lock(connection, rollup.READER)
         expected = connection.execute(EXPECTED_CURRENCIES).all()
         stored = connection.execute(select(*CURRENCIES)).all()
-        differing = {row.currency for row in {*expected} ^ {*stored}}
+        differing = {row[:2] for row in {*expected} ^ {*stored}}
         if differing:
             connection.execute(delete(ServiceCurrency.__table__))
             rows = [dict(row._mapping) for row in expected]
@@ -301,11 +303,11 @@ def rebuild_currencies() -> int:
 
 
 def expected_currencies() -> Select[Any]:
-    """By currency: the wallets that the rollup knows, and what they held as counted."""
+    """By tenant and currency: the wallets that the rollup knows, and what they held."""
     counted = Transaction.__table__.alias("counted")
     return (
         select(
-            WALLETS.currency,
+            *OF_TENANT,
             func.count().label("wallets"),
             func.coalesce(func.sum(counted.c.balance_after), 0).label("balance"),
         )
@@ -315,8 +317,8 @@ def expected_currencies() -> Select[Any]:
             counted,
             (counted.c.wallet_id == WALLETS.id) & (counted.c.seq == ROLLUPS.last_seq),
         )
-        .where(WALLETS.id.not_in(select(NEW.c.wallet_id)))
-        .group_by(WALLETS.currency)
+        .where(WALLETS.id.not_in(not_counted([CREATED])))
+        .group_by(*OF_TENANT)
     )
 
 

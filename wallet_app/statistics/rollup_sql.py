@@ -35,11 +35,16 @@ SPANS = unnested(
     {"wallet_id": BigInteger, "from_seq": BigInteger, "to_seq": BigInteger},
 )
 ROLLUPS = WalletRollup.__table__.c
+# What the service's figures are kept by.
+OF_TENANT = (WALLETS.tenant_id, WALLETS.currency)
 UTC_DAY = cast(func.timezone("UTC", TRANSACTIONS.created_at), Date)
 
 ADD_MISSING = (
     insert(WalletRollup.__table__)
-    .from_select(["wallet_id"], select(func.unnest(IDS)))
+    .from_select(
+        ["wallet_id", "tenant_id"],
+        select(WALLETS.id, WALLETS.tenant_id).where(WALLETS.id == func.any(IDS)),
+    )
     .on_conflict_do_nothing()
 )
 LOCK = (
@@ -141,16 +146,16 @@ def count_spans() -> Insert:
     service = adding(
         ServiceDay,
         select(
-            WALLETS.currency,
+            *OF_TENANT,
             fresh.c.day,
             fresh.c.operation_type,
             func.sum(fresh.c["count"]),
             func.sum(fresh.c.total),
         )
         .join(WALLETS.id.table, WALLETS.id == fresh.c.wallet_id)
-        .group_by(WALLETS.currency, fresh.c.day, fresh.c.operation_type)
+        .group_by(*OF_TENANT, fresh.c.day, fresh.c.operation_type)
         # One order for everybody, so that two rollups cannot deadlock here.
-        .order_by(WALLETS.currency, fresh.c.day, fresh.c.operation_type),
+        .order_by(*OF_TENANT, fresh.c.day, fresh.c.operation_type),
         {"count": SUM, "total": SUM},
     ).cte("service")
     totals = select(
@@ -170,11 +175,11 @@ COUNT_SPANS = count_spans()
 
 
 def add_balances() -> Insert:
-    """Add what the spans have changed of each currency's sum of balances."""
+    """Add what the spans have changed of each sum of balances."""
     first, last = (Transaction.__table__.alias(name) for name in ("first", "last"))
     changes = (
         select(
-            WALLETS.currency,
+            *OF_TENANT,
             literal(0),
             func.sum(last.c.balance_after - first.c.balance_before),
         )
@@ -188,19 +193,19 @@ def add_balances() -> Insert:
             last,
             (last.c.wallet_id == SPANS.c.wallet_id) & (last.c.seq == SPANS.c.to_seq),
         )
-        .group_by(WALLETS.currency)
-        .order_by(WALLETS.currency)
+        .group_by(*OF_TENANT)
+        .order_by(*OF_TENANT)
     )
     return adding(ServiceCurrency, changes, CURRENCY_MERGES)
 
 
 def add_wallets() -> Insert:
-    """Add new wallets to their currencies' numbers."""
+    """Add new wallets to the numbers of their tenants and currencies."""
     new = (
-        select(WALLETS.currency, func.count(), literal(0))
+        select(*OF_TENANT, func.count(), literal(0))
         .where(WALLETS.id == func.any(IDS))
-        .group_by(WALLETS.currency)
-        .order_by(WALLETS.currency)
+        .group_by(*OF_TENANT)
+        .order_by(*OF_TENANT)
     )
     return adding(ServiceCurrency, new, CURRENCY_MERGES)
 

@@ -7,6 +7,8 @@ from uuid import UUID
 from wallet_app.database import reading
 from wallet_app.errors import InvalidRequest, Unavailable, WalletNotFound
 from wallet_app.http.api import WalletBlueprint
+from wallet_app.http.caller import caller
+from wallet_app.http.scopes import Scope
 from wallet_app.ledger import wallets
 from wallet_app.statistics import (
     service_statistics,
@@ -31,7 +33,7 @@ DAYS_OF = {"day": 1, "week": 7, "month": 30}
 DEFAULT_PERIODS = 30
 
 
-@blp.route("/wallets/<uuid:uuid>/statistics")
+@blp.route("/wallets/<uuid:uuid>/statistics", scope=Scope.REPORTS_READ)
 @blp.problems(WalletNotFound, InvalidRequest, Unavailable)
 @blp.response(200, WalletStatistics)
 def get_statistics(uuid: UUID) -> Any:
@@ -40,10 +42,12 @@ def get_statistics(uuid: UUID) -> Any:
     Exact at every moment: what was counted in the background plus what came since.
     """
     with reading() as connection:
-        return wallet_statistics.read_wallet_statistics(connection, uuid)
+        return wallet_statistics.read_wallet_statistics(
+            connection, caller().tenant_id, uuid
+        )
 
 
-@blp.route("/wallets/<uuid:uuid>/summaries")
+@blp.route("/wallets/<uuid:uuid>/summaries", scope=Scope.REPORTS_READ)
 @blp.arguments(SummaryQuery, location="query")
 @blp.problems(WalletNotFound, InvalidRequest, Unavailable)
 @blp.response(200, Summaries)
@@ -59,7 +63,7 @@ def list_summaries(query: dict[str, Any], uuid: UUID) -> Any:
     first = first or last - timedelta(DAYS_OF[granularity] * (DEFAULT_PERIODS - 1))
     found = summaries.periods_asked_for(granularity, first, last, zone)
     with reading() as connection:
-        wallet = wallets.find(connection, uuid)
+        wallet = wallets.find(connection, caller().tenant_id, uuid)
         rows = summaries.read_summaries(connection, wallet, found, zone)
     return {
         "uuid": wallet.uuid,
@@ -70,12 +74,12 @@ def list_summaries(query: dict[str, Any], uuid: UUID) -> Any:
     }
 
 
-@blp.route("/statistics")
+@blp.route("/statistics", scope=Scope.REPORTS_READ)
 @blp.arguments(DayRange, location="query")
 @blp.problems(InvalidRequest, Unavailable)
 @blp.response(200, ServiceStatistics)
 def get_service_statistics(query: dict[str, Any]) -> Any:
-    """Read the statistics of the whole service
+    """Read the statistics of all wallets together
 
     By currency and type of all time, and by day for up to a year; without `from` and
     `to`, the last thirty days. Days are UTC days.
@@ -85,5 +89,5 @@ def get_service_statistics(query: dict[str, Any]) -> Any:
     first = first or last - timedelta(service_statistics.DEFAULT_DAYS - 1)
     with service_statistics.snapshot() as connection:
         return service_statistics.read_service_statistics(
-            connection, first_day=first, last_day=last
+            connection, caller().tenant_id, first_day=first, last_day=last
         )

@@ -1,4 +1,4 @@
-"""The service as a whole: exact at every moment, from the rollups and their tails."""
+"""A tenant's wallets together: exact at every moment, from rollups and their tails."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +29,7 @@ from wallet_app.ledger.journal import BEHIND, CREATED, JOURNAL, POSTED
 from wallet_app.ledger.models import Transaction, Wallet
 from wallet_app.ledger.operation_types import OF_ONE_WALLET
 from wallet_app.ledger.sql import TRANSACTIONS, WALLETS
+from wallet_app.ledger.wallets import TENANT
 from wallet_app.statistics import rollup
 from wallet_app.statistics.models import ServiceCurrency, ServiceDay, WalletRollup
 from wallet_app.statistics.rollup_sql import UTC_DAY
@@ -39,21 +40,30 @@ BUSIEST = 10
 ROLLUPS = WalletRollup.__table__.c
 SERVICE_DAYS = ServiceDay.__table__.c
 
-TAIL_ROW = readers.FEED.position > readers.position_of(rollup.READER)
+FEED = readers.FEED
+TAIL_ROW = FEED.position > readers.position_of(rollup.READER)
 
 
-def not_counted(kinds: Collection[str]) -> Any:
-    """The wallets of the journal's rows that the rollup has not read yet."""
-    feed, journal = readers.FEED, JOURNAL
-    rows = union_all(
-        select(journal.kind, journal.wallet_ids).where(journal.kind.in_(kinds)),
-        select(feed.kind, feed.wallet_ids).where(TAIL_ROW, feed.kind.in_(kinds)),
-    ).subquery("uncounted")
+def not_counted(kinds: Collection[str], *, tenant: Any = None) -> Any:
+    """The wallets of the journal's rows that the rollup has not read yet.
+
+    Of all tenants, or of one, through the feed's index.
+    """
+    parts = [
+        select(JOURNAL.wallet_ids).where(JOURNAL.kind.in_(kinds)),
+        select(FEED.wallet_ids).where(TAIL_ROW, FEED.kind.in_(kinds)),
+    ]
+    if tenant is not None:
+        parts = [
+            part.where(table.tenant_id == tenant)
+            for part, table in zip(parts, (JOURNAL, FEED), strict=True)
+        ]
+    rows = union_all(*parts).subquery("uncounted")
     return select(func.unnest(rows.c.wallet_ids).label("wallet_id")).distinct()
 
 
-NEW = not_counted([CREATED]).subquery("new")
-MOVED = not_counted([POSTED, BEHIND]).subquery("moved")
+NEW = not_counted([CREATED], tenant=TENANT).subquery("new")
+MOVED = not_counted([POSTED, BEHIND], tenant=TENANT).subquery("moved")
 CURRENCIES = ServiceCurrency.__table__.c
 
 
@@ -82,7 +92,10 @@ def by_currency() -> Select[Any]:
         )
         .group_by(WALLETS.currency)
     )
-    parts = union_all(select(*CURRENCIES), new, changed).subquery("part")
+    known = select(CURRENCIES.currency, CURRENCIES.wallets, CURRENCIES.balance).where(
+        CURRENCIES.tenant_id == TENANT
+    )
+    parts = union_all(known, new, changed).subquery("part")
     return (
         select(
             parts.c.currency,
@@ -96,7 +109,12 @@ def by_currency() -> Select[Any]:
 
 def busiest_wallets() -> Select[Any]:
     """Who has the most transactions: among those counted as busy, and moved since."""
-    counted = select(ROLLUPS.wallet_id).order_by(ROLLUPS.last_seq.desc()).limit(BUSIEST)
+    counted = (
+        select(ROLLUPS.wallet_id)
+        .where(ROLLUPS.tenant_id == TENANT)
+        .order_by(ROLLUPS.last_seq.desc())
+        .limit(BUSIEST)
+    )
     among = union(counted, select(MOVED.c.wallet_id)).subquery("among")
     return (
         select(WALLETS.uuid, WALLETS.currency, WALLETS.version.label("transactions"))
@@ -128,7 +146,11 @@ def movements() -> Select[Any]:
         .outerjoin(WalletRollup.__table__, ROLLUPS.wallet_id == WALLETS.id)
         .join(fresh, literal(True))
     )
-    parts = union_all(select(*SERVICE_DAYS), tail).subquery("part")
+    days = SERVICE_DAYS
+    counted = select(
+        days.currency, days.day, days.operation_type, days["count"], days.total
+    ).where(days.tenant_id == TENANT)
+    parts = union_all(counted, tail).subquery("part")
     in_range = parts.c.day.between(
         bindparam("first_day", type_=Date), bindparam("last_day", type_=Date)
     )
@@ -160,22 +182,23 @@ def snapshot() -> Iterator[Connection]:
 
 
 def read_service_statistics(
-    connection: Connection, *, first_day: date, last_day: date
+    connection: Connection, tenant_id: int, *, first_day: date, last_day: date
 ) -> dict[str, Any]:
-    """What the ServiceStatistics schema shows; raises InvalidRequest.
+    """What the ServiceStatistics schema shows of a tenant; raises InvalidRequest.
 
     Both days are UTC days and belong to the range, of at most MAX_DAYS days.
     """
     if not timedelta(0) <= last_day - first_day < timedelta(days=MAX_DAYS):
         message = f"Ask for 1 to {MAX_DAYS} days at a time, `from` before `to`."
         raise InvalidRequest(message, errors={"to": [message]})
+    tenant = {"tenant_id": tenant_id}
     days = {"first_day": first_day, "last_day": last_day}
-    moved = connection.execute(MOVEMENTS, days).all()
-    busiest = connection.execute(BUSIEST_WALLETS).all()
+    moved = connection.execute(MOVEMENTS, tenant | days).all()
+    busiest = connection.execute(BUSIEST_WALLETS, tenant).all()
     return {
         "currencies": [
             currency_statistics(currency, moved)
-            for currency in connection.execute(BY_CURRENCY)
+            for currency in connection.execute(BY_CURRENCY, tenant)
         ],
         "days": [dict(row._mapping) for row in moved if row.day is not None],
         "busiest_wallets": busiest,

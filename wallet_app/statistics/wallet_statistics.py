@@ -22,6 +22,7 @@ from wallet_app.ledger import money
 from wallet_app.ledger.models import Wallet
 from wallet_app.ledger.operation_types import INCOMING
 from wallet_app.ledger.sql import TRANSACTIONS, WALLETS
+from wallet_app.ledger.wallets import TENANT
 from wallet_app.statistics.models import WalletRollup, WalletTotal
 
 ROLLUPS = WalletRollup.__table__.c
@@ -81,16 +82,21 @@ def statistics_statement() -> Select[Any]:
         .select_from(wallets)
         .outerjoin(rollups, ROLLUPS.wallet_id == WALLETS.id)
         .outerjoin(by_type, true())
-        .where(WALLETS.uuid == bindparam("uuid", type_=Uuid))
+        .where(
+            WALLETS.tenant_id == TENANT, WALLETS.uuid == bindparam("uuid", type_=Uuid)
+        )
     )
 
 
 STATISTICS = statistics_statement()
 
 
-def read_wallet_statistics(connection: Connection, uuid: UUID) -> dict[str, Any]:
+def read_wallet_statistics(
+    connection: Connection, tenant_id: int, uuid: UUID
+) -> dict[str, Any]:
     """What the WalletStatistics schema shows; raises WalletNotFound."""
-    rows = connection.execute(STATISTICS, {"uuid": uuid}).all()
+    this = {"tenant_id": tenant_id, "uuid": uuid}
+    rows = connection.execute(STATISTICS, this).all()
     if not rows:
         raise WalletNotFound(f"There is no wallet {uuid}.")
     return summarize(rows)

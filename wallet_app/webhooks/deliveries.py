@@ -1,12 +1,12 @@
 """Deliveries for those who look after a webhook: listed, made again, tried out."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, func, select, tuple_, update
 from uuid_utils.compat import uuid7
 
+from wallet_app.access import audit
 from wallet_app.database import AnyRow, transaction
 from wallet_app.database.conflicts import repeated
 from wallet_app.errors import DeliveryNotFound, WebhookDisabled
@@ -45,20 +45,20 @@ def list_page(
     return connection.execute(statement).all()
 
 
-def find_enabled(connection: Connection, webhook_id: UUID) -> None:
+def find_enabled(connection: Connection, tenant_id: int, webhook_id: UUID) -> None:
     """Raise WebhookNotFound or WebhookDisabled."""
-    if registry.find(connection, webhook_id).disabled:
+    if registry.find(connection, tenant_id, webhook_id).disabled:
         raise WebhookDisabled('Enable it first: change it with {"disabled": false}.')
 
 
 @repeated
-def redeliver(webhook_id: UUID, delivery_id: UUID) -> AnyRow:
+def redeliver(tenant_id: int, webhook_id: UUID, delivery_id: UUID) -> AnyRow:
     """Have a delivery made once more, and soon; raises DeliveryNotFound.
 
     One that a worker is at is left alone.
     """
     with transaction() as connection:
-        find_enabled(connection, webhook_id)
+        find_enabled(connection, tenant_id, webhook_id)
         this = (DELIVERIES.id == delivery_id, DELIVERIES.webhook_id == webhook_id)
         connection.execute(
             update(TABLE)
@@ -66,22 +66,29 @@ def redeliver(webhook_id: UUID, delivery_id: UUID) -> AnyRow:
             .values(state="pending", attempts=0, next_attempt_at=func.now())
         )
         row = connection.execute(select(*DELIVERIES).where(*this)).one_or_none()
-    if row is None:
-        raise DeliveryNotFound(f"The webhook has no delivery {delivery_id}.")
+        if row is None:
+            raise DeliveryNotFound(f"The webhook has no delivery {delivery_id}.")
+        audit.record(
+            connection,
+            "webhook.redelivered",
+            webhook_id,
+            after={"delivery": delivery_id},
+        )
     return row
 
 
 @repeated
-def send_test(webhook_id: UUID) -> AnyRow:
+def send_test(tenant_id: int, webhook_id: UUID) -> AnyRow:
     """Have a test event delivered; return its delivery."""
     delivery_id = uuid7()
     with transaction() as connection:
-        find_enabled(connection, webhook_id)
-        position: Any = connection.scalar(
-            select(readers.position_of(readers.RELAY).label("position"))
-        )
+        find_enabled(connection, tenant_id, webhook_id)
+        position = readers.last_of(connection, tenant_id)
         new = (delivery_id, webhook_id, position, TEST, NO_WALLET, None)
         insert_in(connection, [new])
+        audit.record(
+            connection, "webhook.tested", webhook_id, after={"delivery": delivery_id}
+        )
         return connection.execute(
             select(*DELIVERIES).where(DELIVERIES.id == delivery_id)
         ).one()

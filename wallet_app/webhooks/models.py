@@ -22,16 +22,20 @@ from wallet_app.database import db
 
 
 class Webhook(db.Model):  # type: ignore[name-defined,misc]
-    """An address that is told of the events behind `after_position`.
+    """An address that is told of a tenant's events behind `after_position`.
 
     The old secret signs too until `old_secret_until`. `failing_since` is the first
     failure since the last success. A deleted one stays until its deliveries are gone.
     """
 
     __tablename__ = "webhooks"
-    __table_args__ = ({"postgresql_with": {"fillfactor": 50}},)
+    __table_args__ = (
+        Index(None, "tenant_id"),
+        {"postgresql_with": {"fillfactor": 50}},
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     url: Mapped[str] = mapped_column(Text)
     event_types: Mapped[list[str]] = mapped_column(ARRAY(String))
     description: Mapped[str | None] = mapped_column(Text)

@@ -1,6 +1,6 @@
 """Writes down which webhook is to be told of which event: a reader of the feed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -36,9 +36,9 @@ INSERT = (
     .from_select(list(COLUMNS), select(*NEW.c))
     .on_conflict_do_nothing(index_elements=["id"])
 )
-LISTENING = select(WEBHOOKS.id, WEBHOOKS.event_types, WEBHOOKS.after_position).where(
-    ~WEBHOOKS.disabled
-)
+LISTENING = select(
+    WEBHOOKS.id, WEBHOOKS.tenant_id, WEBHOOKS.event_types, WEBHOOKS.after_position
+).where(~WEBHOOKS.disabled)
 
 Delivery = tuple[UUID, UUID, int, str, int, int | None]
 
@@ -57,11 +57,12 @@ def record() -> int:
             return 0
         # Nobody wants what lies before.
         start = max(start, min(webhook.after_position for webhook in webhooks))
-        most = max(1, MOST_ROWS // len(webhooks))
+        of_tenants = by_tenant(webhooks)
+        most = max(1, MOST_ROWS // max(map(len, of_tenants.values())))
         rows = readers.read(connection, after=start, events=most)
         if not rows:
             return 0
-        insert_in(connection, list(deliveries_of(rows, webhooks)))
+        insert_in(connection, list(deliveries_of(rows, of_tenants)))
         end = rows[-1].position + rows[-1]._mapping["count"] - 1
         readers.advance(connection, READER, end)
     return int(end - start)
@@ -75,12 +76,20 @@ def insert_in(connection: Connection, deliveries: Sequence[Delivery]) -> None:
         connection.execute(INSERT, dict(zip(names, columns, strict=True)))
 
 
+def by_tenant(webhooks: Sequence[Any]) -> dict[int, list[Any]]:
+    found: dict[int, list[Any]] = {}
+    for one in webhooks:
+        found.setdefault(one.tenant_id, []).append(one)
+    return found
+
+
 def deliveries_of(
-    rows: Sequence[AnyRow], webhooks: Sequence[Any]
+    rows: Sequence[AnyRow], webhooks: Mapping[int, Sequence[Any]]
 ) -> Iterator[Delivery]:
-    """What the webhooks want of the feed's rows."""
+    """What the tenants' webhooks want of the feed's rows."""
     for row in rows:
-        wanted_by = [one for one in webhooks if TYPES[row.kind] in one.event_types]
+        own, kind = webhooks.get(row.tenant_id, ()), TYPES[row.kind]
+        wanted_by = [one for one in own if kind in one.event_types]
         if not wanted_by:
             continue
         for place, wallet_id in enumerate(row.wallet_ids):

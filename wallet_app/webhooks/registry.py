@@ -1,15 +1,18 @@
 """The webhooks that there are: added, changed, given new secrets, deleted."""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from flask import Flask, current_app
-from sqlalchemy import Connection, false, func, literal, select, text, update
+from sqlalchemy import Connection, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
+from wallet_app.access import audit
 from wallet_app.config import Settings
 from wallet_app.database import AnyRow, reading, transaction
 from wallet_app.database.conflicts import repeated
@@ -23,11 +26,13 @@ MAX_WEBHOOKS = 100
 EVENT_TYPES = tuple(TYPES.values())
 # How long the old secret signs as well, after there is a new one.
 GRACE = timedelta(hours=24)
+SHOWN = ("event_types", "description", "ordered", "disabled", "old_secret_until")
 
 TABLE = Webhook.__table__
 WEBHOOKS = TABLE.c
 DELIVERIES = WebhookDelivery.__table__.c
-ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtext('webhooks'))")
+NOT_DELETED = ~WEBHOOKS.deleted
+ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtext('webhooks'), :tenant_id)")
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -49,41 +54,51 @@ def refuse_url(url: str) -> None:
 
 
 @repeated
-def create(*, url: str, **fields: Any) -> AnyRow:
+def create(tenant_id: int, *, url: str, **fields: Any) -> AnyRow:
     """A new webhook, told of what happens from now on.
 
     Raises InvalidRequest for a URL that it may not have, or TooManyWebhooks.
     """
     refuse_url(url)
-    new = {"id": uuid7(), "url": url, "secret": signing.new_secret(), **fields}
+    new = {
+        "id": uuid7(),
+        "tenant_id": tenant_id,
+        "url": url,
+        "secret": signing.new_secret(),
+        **fields,
+    }
     if new["disabled"]:
         new["disabled_reason"] = "Disabled by request."
     with transaction() as connection:
-        connection.execute(ONE_AT_A_TIME)
+        connection.execute(ONE_AT_A_TIME, {"tenant_id": tenant_id})
         count = connection.scalar(
-            select(func.count()).where(WEBHOOKS.deleted == false())
+            select(func.count()).where(WEBHOOKS.tenant_id == tenant_id, NOT_DELETED)
         )
         if count is not None and count >= MAX_WEBHOOKS:
             raise TooManyWebhooks(f"There are {count} webhooks; delete one first.")
         adding = insert(TABLE).values(
             **new, after_position=readers.position_of(readers.RELAY)
         )
-        return connection.execute(adding.returning(*WEBHOOKS)).one()
+        row = connection.execute(adding.returning(*WEBHOOKS)).one()
+        audit.record(connection, "webhook.created", row.id, after=shown(row))
+    return row
 
 
-def find(connection: Connection, webhook_id: UUID) -> AnyRow:
+def find(connection: Connection, tenant_id: int, webhook_id: UUID) -> AnyRow:
     """A webhook's row; raises WebhookNotFound."""
     row = connection.execute(
-        select(*WEBHOOKS).where(WEBHOOKS.id == webhook_id, ~WEBHOOKS.deleted)
+        select(*WEBHOOKS).where(
+            WEBHOOKS.tenant_id == tenant_id, WEBHOOKS.id == webhook_id, NOT_DELETED
+        )
     ).one_or_none()
     if row is None:
         raise WebhookNotFound(f"There is no webhook {webhook_id}.")
     return row
 
 
-def list_all() -> Sequence[AnyRow]:
-    """Oldest first; there are MAX_WEBHOOKS at most."""
-    statement = select(*WEBHOOKS).where(~WEBHOOKS.deleted)
+def list_all(tenant_id: int) -> Sequence[AnyRow]:
+    """A tenant's, oldest first; there are MAX_WEBHOOKS at most."""
+    statement = select(*WEBHOOKS).where(WEBHOOKS.tenant_id == tenant_id, NOT_DELETED)
     with reading() as connection:
         return connection.execute(
             statement.order_by(WEBHOOKS.created_at, WEBHOOKS.id)
@@ -99,12 +114,12 @@ def change_in(connection: Connection, webhook_id: UUID, **values: Any) -> AnyRow
 
 
 @repeated
-def change(webhook_id: UUID, **fields: Any) -> AnyRow:
+def change(tenant_id: int, webhook_id: UUID, **fields: Any) -> AnyRow:
     """Change what is given; raises WebhookNotFound, or InvalidRequest for its URL."""
     if "url" in fields:
         refuse_url(fields["url"])
     with transaction() as connection:
-        before = find(connection, webhook_id)
+        before = find(connection, tenant_id, webhook_id)
         if fields.get("disabled"):
             fields["disabled_reason"] = "Disabled by request."
         elif before.disabled and "disabled" in fields:
@@ -118,29 +133,57 @@ def change(webhook_id: UUID, **fields: Any) -> AnyRow:
                 )
                 .values(next_attempt_at=func.now(), lease_id=None)
             )
-        return change_in(connection, webhook_id, **fields)
+        row = change_in(connection, webhook_id, **fields)
+        log(connection, "webhook.changed", before, row)
+    return row
 
 
 @repeated
-def rotate_secret(webhook_id: UUID) -> AnyRow:
+def rotate_secret(tenant_id: int, webhook_id: UUID) -> AnyRow:
     """Give it a new secret; for a while, the one before it signs too."""
     with transaction() as connection:
-        before = find(connection, webhook_id)
-        return change_in(
+        before = find(connection, tenant_id, webhook_id)
+        row = change_in(
             connection,
             webhook_id,
             secret=signing.new_secret(),
             old_secret=before.secret,
             old_secret_until=func.now() + literal(GRACE),
         )
+        log(connection, "webhook.secret_rotated", before, row)
+    return row
 
 
 @repeated
-def delete(webhook_id: UUID) -> None:
+def delete(tenant_id: int, webhook_id: UUID) -> None:
     """Tell it nothing more; its deliveries are deleted later, part by part."""
     with transaction() as connection:
-        find(connection, webhook_id)
+        before = find(connection, tenant_id, webhook_id)
         change_in(connection, webhook_id, deleted=True, disabled=True)
+        log(connection, "webhook.deleted", before, None)
+
+
+def log(
+    connection: Connection, action: str, before: AnyRow, after: AnyRow | None
+) -> None:
+    audit.record(
+        connection,
+        action,
+        before.id,
+        before=shown(before),
+        after=None if after is None else shown(after),
+    )
+
+
+def shown(webhook: AnyRow) -> dict[str, Any]:
+    """What the audit log keeps of a webhook.
+
+    Its URL may hold a secret: only where it leads is told, and whether it changed.
+    """
+    parts = urlsplit(webhook.url)
+    digest = hashlib.sha256(webhook.url.encode()).hexdigest()
+    url = f"{parts.scheme}://{parts.hostname}/... (SHA-256 {digest[:8]})"
+    return {"url": url} | {name: webhook._mapping[name] for name in SHOWN}
 
 
 def keys_of(webhook: AnyRow) -> list[str]:

@@ -13,8 +13,10 @@ from wallet_app.errors import (
     WebhookNotFound,
 )
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
+from wallet_app.http.caller import caller
 from wallet_app.http.fields import Uuid
 from wallet_app.http.pages import PageQuery, decode_position, page_of, read_seq
+from wallet_app.http.scopes import Scope
 from wallet_app.webhooks import deliveries, registry
 from wallet_app.webhooks.schemas import (
     URL,
@@ -47,7 +49,7 @@ ITS_CALLS = {
 }
 
 
-@blp.route("", methods=["POST"])
+@blp.route("", methods=["POST"], scope=Scope.WEBHOOKS_WRITE)
 @blp.arguments(NewWebhook, example={"url": URL})
 @blp.doc(responses={201: {"links": ITS_CALLS}})
 @blp.problems(*BODY_PROBLEMS, TooManyWebhooks)
@@ -58,28 +60,28 @@ def create_webhook(body: dict[str, Any]) -> Any:
     It is told of what happens from now on, with signatures as Standard Webhooks has
     them. The secret is shown in this answer only.
     """
-    webhook = registry.create(**body)
+    webhook = registry.create(caller().tenant_id, **body)
     return webhook, 201, {"Location": f"{blp.url_prefix}/{webhook.id}"}
 
 
-@blp.route("")
+@blp.route("", scope=Scope.WEBHOOKS_WRITE)
 @blp.problems(InvalidRequest, Unavailable)
 @blp.response(200, WebhookList)
 def list_webhooks() -> Any:
     """List all webhooks, oldest first"""
-    return {"data": registry.list_all()}
+    return {"data": registry.list_all(caller().tenant_id)}
 
 
-@blp.route("/<uuid:webhook_id>")
+@blp.route("/<uuid:webhook_id>", scope=Scope.WEBHOOKS_WRITE)
 @blp.problems(WebhookNotFound, InvalidRequest, Unavailable)
 @blp.response(200, WebhookDetails)
 def get_webhook(webhook_id: UUID) -> Any:
     """Read a webhook"""
     with reading() as connection:
-        return registry.find(connection, webhook_id)
+        return registry.find(connection, caller().tenant_id, webhook_id)
 
 
-@blp.route("/<uuid:webhook_id>", methods=["PATCH"])
+@blp.route("/<uuid:webhook_id>", methods=["PATCH"], scope=Scope.WEBHOOKS_WRITE)
 @blp.arguments(WebhookChange, example={"disabled": False})
 @blp.problems(*BODY_PROBLEMS, WebhookNotFound)
 @blp.response(200, WebhookDetails)
@@ -88,18 +90,20 @@ def change_webhook(body: dict[str, Any], webhook_id: UUID) -> Any:
 
     Enabled again, it gets what was pending, and what happens from then on.
     """
-    return registry.change(webhook_id, **body)
+    return registry.change(caller().tenant_id, webhook_id, **body)
 
 
-@blp.route("/<uuid:webhook_id>", methods=["DELETE"])
+@blp.route("/<uuid:webhook_id>", methods=["DELETE"], scope=Scope.WEBHOOKS_WRITE)
 @blp.problems(WebhookNotFound, InvalidRequest, Unavailable)
 @blp.response(204)
 def delete_webhook(webhook_id: UUID) -> None:
     """Delete a webhook and its deliveries"""
-    registry.delete(webhook_id)
+    registry.delete(caller().tenant_id, webhook_id)
 
 
-@blp.route("/<uuid:webhook_id>/rotate-secret", methods=["POST"])
+@blp.route(
+    "/<uuid:webhook_id>/rotate-secret", methods=["POST"], scope=Scope.WEBHOOKS_WRITE
+)
 @blp.problems(WebhookNotFound, InvalidRequest, Unavailable)
 @blp.response(200, WebhookWithSecret)
 def rotate_webhook_secret(webhook_id: UUID) -> Any:
@@ -107,10 +111,10 @@ def rotate_webhook_secret(webhook_id: UUID) -> Any:
 
     For 24 hours, the one before it signs too. The new one is shown in this answer only.
     """
-    return registry.rotate_secret(webhook_id)
+    return registry.rotate_secret(caller().tenant_id, webhook_id)
 
 
-@blp.route("/<uuid:webhook_id>/deliveries")
+@blp.route("/<uuid:webhook_id>/deliveries", scope=Scope.WEBHOOKS_WRITE)
 @blp.arguments(PageQuery, location="query")
 @blp.problems(WebhookNotFound, InvalidRequest, Unavailable)
 @blp.response(200, DeliveryPage)
@@ -119,7 +123,7 @@ def list_deliveries(query: dict[str, Any], webhook_id: UUID) -> Any:
     limit = query["limit"]
     before = decode_position(query["cursor"], "deliveries", read_place)
     with reading() as connection:
-        registry.find(connection, webhook_id)
+        registry.find(connection, caller().tenant_id, webhook_id)
         rows = deliveries.list_page(
             connection, webhook_id, limit=limit + 1, before=before
         )
@@ -128,7 +132,9 @@ def list_deliveries(query: dict[str, Any], webhook_id: UUID) -> Any:
 
 
 @blp.route(
-    "/<uuid:webhook_id>/deliveries/<uuid:delivery_id>/redeliver", methods=["POST"]
+    "/<uuid:webhook_id>/deliveries/<uuid:delivery_id>/redeliver",
+    methods=["POST"],
+    scope=Scope.WEBHOOKS_WRITE,
 )
 @blp.problems(
     WebhookNotFound, DeliveryNotFound, WebhookDisabled, InvalidRequest, Unavailable
@@ -136,15 +142,16 @@ def list_deliveries(query: dict[str, Any], webhook_id: UUID) -> Any:
 @blp.response(202, DeliveryDetails)
 def redeliver(webhook_id: UUID, delivery_id: UUID) -> Any:
     """Deliver something once more"""
-    return details(deliveries.redeliver(webhook_id, delivery_id))
+    tenant_id = caller().tenant_id
+    return details(deliveries.redeliver(tenant_id, webhook_id, delivery_id))
 
 
-@blp.route("/<uuid:webhook_id>/test", methods=["POST"])
+@blp.route("/<uuid:webhook_id>/test", methods=["POST"], scope=Scope.WEBHOOKS_WRITE)
 @blp.problems(WebhookNotFound, WebhookDisabled, InvalidRequest, Unavailable)
 @blp.response(202, DeliveryDetails)
 def test_webhook(webhook_id: UUID) -> Any:
     """Deliver an event of the type webhook.test"""
-    return details(deliveries.send_test(webhook_id))
+    return details(deliveries.send_test(caller().tenant_id, webhook_id))
 
 
 def details(row: AnyRow) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Seen from outside: logs, metrics for Prometheus, traces."""
