@@ -61,8 +61,10 @@ BROKERS := postgresql rabbitmq redis
 test-services: setup ## Test the workers with PostgreSQL, RabbitMQ and Redis as broker
 	@exec $(AT_ONCE) $(BROKERS:%=test-%)
 
+# Each in a folder of its own: pytest shuts the common one when it starts.
 $(BROKERS:%=test-%): test-%: setup
-	TEST_BROKERS=$* exec $(BIN)/pytest -m services tests/services $(ARGS)
+	TEST_BROKERS=$* exec $(BIN)/pytest -m services tests/services \
+		--basetemp=$${TMPDIR:-/tmp}/wallet-test-$* $(ARGS)
 
 test-containers: setup ## Run docker-compose.prod.yml on an engine of its own (as root, 5 minutes)
 	exec $(BIN)/python -m proofs.containers $(ARGS)
