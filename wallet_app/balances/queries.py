@@ -18,10 +18,18 @@ from wallet_app.database import AnyRow
 from wallet_app.ledger.entries import SELECT_ENTRIES, read_entry
 from wallet_app.ledger.history import seq_before
 from wallet_app.ledger.rules import Entry, Key
-from wallet_app.ledger.sql import KEYS, OF_KEYS, TRANSACTIONS, WALLETS, key_arrays
+from wallet_app.ledger.sql import (
+    KEY_TENANTS,
+    KEY_UUIDS,
+    TRANSACTIONS,
+    WALLETS,
+    key_arrays,
+)
 from wallet_app.ledger.wallets import SELECT_WALLETS
 
-SELECT_THESE = SELECT_WALLETS.join(KEYS, OF_KEYS)
+SELECT_THESE = SELECT_WALLETS.where(
+    WALLETS.uuid == func.any(KEY_UUIDS), WALLETS.tenant_id == func.any(KEY_TENANTS)
+)
 
 
 def read_wallets(connection: Connection, keys: Collection[Key]) -> dict[Key, AnyRow]:

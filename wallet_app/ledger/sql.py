@@ -55,6 +55,7 @@ def unnested(name: str, columns: dict[str, Any], **options: Any) -> Any:
 # Whoever asks for a uuid asks within a tenant: a batch holds those of many.
 KEYS = unnested("key", {"tenant_id": Integer, "uuid": Uuid})
 KEY_UUIDS = bindparam("key_uuid", type_=ARRAY(Uuid))
+KEY_TENANTS = bindparam("key_tenant_id", type_=ARRAY(Integer))
 OF_KEYS = (WALLETS.tenant_id == KEYS.c.tenant_id) & (WALLETS.uuid == KEYS.c.uuid)
 
 
@@ -77,11 +78,12 @@ def array_text(values: Iterable[Any]) -> str:
     return f"{{{','.join('NULL' if v is None else str(v) for v in values)}}}"
 
 
+# For reads, two arrays find the pairs quicker than a join: by the index, and without a
+# plan to make. What they find besides, of tenants that ask as well, nobody asks for.
 POSTED_KEYS = driver_sql(
-    select(TRANSACTIONS.tenant_id, TRANSACTIONS.reference_id).join(
-        KEYS,
-        (TRANSACTIONS.tenant_id == KEYS.c.tenant_id)
-        & (TRANSACTIONS.reference_id == KEYS.c.uuid),
+    select(TRANSACTIONS.tenant_id, TRANSACTIONS.reference_id).where(
+        TRANSACTIONS.reference_id == func.any(KEY_UUIDS),
+        TRANSACTIONS.tenant_id == func.any(KEY_TENANTS),
     )
 )
 
