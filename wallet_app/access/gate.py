@@ -18,9 +18,9 @@ from wallet_app.errors import (
     InsufficientScope,
 )
 from wallet_app.http.caller import Caller
+from wallet_app.http.headers import MONEY
 from wallet_app.http.scopes import Scope
 
-GUARDED = "/api/"
 BEARER = re.compile("bearer +", re.IGNORECASE)
 REFUSALS = (ApiKeyUnknown, ApiKeyExpired, ApiKeyRevoked, InsufficientScope)
 
@@ -45,7 +45,7 @@ def scopes_of(app: Flask) -> dict[str, Scope]:
         scope = getattr(app.view_functions[rule.endpoint], "scope", None)
         if scope is not None:
             scopes[rule.endpoint] = scope
-        elif rule.rule.startswith(GUARDED):
+        elif rule.rule.startswith(MONEY):
             raise ForgottenScopeError(
                 f"{rule.rule} ({rule.endpoint}) has no scope: name one in its route."
             )
@@ -65,7 +65,7 @@ class Gate:
         this = request._get_current_object()  # type: ignore[attr-defined]
         scope = self.scopes.get(this.endpoint)
         # A path that there is not is nobody's business either.
-        if scope is None and not this.path.startswith(GUARDED):
+        if scope is None and not this.path.startswith(MONEY):
             return
         caller = self.caller_of(this.environ.get("HTTP_AUTHORIZATION", ""))
         if scope is not None and scope not in caller.scopes:

@@ -24,7 +24,7 @@ from wallet_app.errors import (
     TooManyKeys,
     Unavailable,
 )
-from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
+from wallet_app.http.api import BODY_PROBLEMS, LOCATION, WalletBlueprint
 from wallet_app.http.caller import caller
 from wallet_app.http.fields import Moment, Uuid, moment_text
 from wallet_app.http.pages import PageQuery, decode_position, page_of
@@ -36,7 +36,6 @@ blp = WalletBlueprint(
     url_prefix="/api/v1",
     description="API keys, and who has changed what",
 )
-LOCATION = {"Location": {"schema": {"type": "string"}}}
 ITS_CALLS = {
     name: {"operationId": name, "parameters": {"key_id": "$response.body#/id"}}
     for name in ("get_key", "rotate_key", "revoke_key")

@@ -122,10 +122,7 @@ class PatientConnection(psycopg.Connection[Any]):
         return self.last
 
     def commit(self) -> None:
-        """Raises what psycopg does, and 40003 if a standby may not have it.
-
-        Here psycopg waits for COMMIT's answer in a pipeline, too.
-        """
+        """Raises what psycopg does, and 40003 if a standby may not have it."""
         super().commit()
         self.standbys.check()
 

@@ -32,6 +32,9 @@ from wallet_app.http.headers import MONEY
 from wallet_app.http.json_provider import InvalidJson
 from wallet_app.http.scopes import Scope
 
+# How an answer with a Location is described.
+LOCATION = {"Location": {"schema": {"type": "string"}}}
+
 
 class UuidConverter(BaseConverter):
     """A UUID in a path; anything else is told apart from an unknown path."""

@@ -17,7 +17,7 @@ from wallet_app.errors import (
     Unavailable,
     WalletNotFound,
 )
-from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
+from wallet_app.http.api import BODY_PROBLEMS, LOCATION, WalletBlueprint
 from wallet_app.http.caller import caller
 from wallet_app.http.scopes import Scope
 from wallet_app.statements import files, lifecycle
@@ -27,7 +27,6 @@ blp = WalletBlueprint(
     "statements", __name__, url_prefix="/api/v1", description="Statements as files"
 )
 MIME_TYPES = {"csv": "text/csv", "json": "application/json", "pdf": "application/pdf"}
-LOCATION = {"Location": {"schema": {"type": "string"}}}
 BINARY = {"type": "string", "format": "binary"}
 JULY = {
     "from": "2026-07-01T00:00:00Z",

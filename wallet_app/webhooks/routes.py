@@ -12,7 +12,7 @@ from wallet_app.errors import (
     WebhookDisabled,
     WebhookNotFound,
 )
-from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
+from wallet_app.http.api import BODY_PROBLEMS, LOCATION, WalletBlueprint
 from wallet_app.http.caller import caller
 from wallet_app.http.fields import Uuid
 from wallet_app.http.pages import PageQuery, decode_position, page_of, read_seq
@@ -35,7 +35,6 @@ blp = WalletBlueprint(
     url_prefix="/api/v1/webhooks",
     description="Tell other servers of events",
 )
-LOCATION = {"Location": {"schema": {"type": "string"}}}
 ITS_CALLS = {
     name: {"operationId": name, "parameters": {"webhook_id": "$response.body#/id"}}
     for name in (
