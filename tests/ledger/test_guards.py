@@ -50,6 +50,9 @@ def insert_step(**changes):
 def test_a_right_step_is_taken(wallet_id):
     insert_step(wallet_id=wallet_id)
     insert_step(wallet_id=wallet_id, operation_type="WITHDRAW", balance_after=5)
+    # The last capture of a hold gives back the rest of it.
+    capture = {"operation_type": "CAPTURE", "balance_after": 5, "held_before": 9}
+    insert_step(wallet_id=wallet_id, held_after=1, **capture)
 
 
 @pytest.mark.parametrize(
@@ -72,12 +75,32 @@ def test_a_right_step_is_taken(wallet_id):
             {"operation_type": "TRANSFER_IN", "balance_after": 5},
         ),
         ("ck_transactions_operation_type_known", {"operation_type": "GIFT"}),
+        ("ck_transactions_balance_moves_by_amount", {"operation_type": "VOID"}),
+        ("ck_transactions_held_moves_by_amount", {"held_after": 5}),
         (
-            "ck_transactions_balance_not_negative",
+            "ck_transactions_held_moves_by_amount",
+            {"operation_type": "HOLD", "balance_after": 10, "held_after": 6},
+        ),
+        (
+            "ck_transactions_held_moves_by_amount",
+            {"operation_type": "VOID", "balance_after": 10, "held_before": 9},
+        ),
+        (
+            "ck_transactions_held_moves_by_amount",
             {
-                "operation_type": "WITHDRAW",
-                "amount": 11,
-                "balance_after": -1,
+                "operation_type": "CAPTURE",
+                "balance_after": 5,
+                "held_before": 9,
+                "held_after": 5,
+            },
+        ),
+        (
+            "ck_transactions_held_not_negative",
+            {
+                "operation_type": "VOID",
+                "balance_after": 10,
+                "held_before": 4,
+                "held_after": -1,
             },
         ),
         ("ck_transactions_seq_positive", {"seq": 0}),
@@ -136,7 +159,15 @@ def test_a_reference_is_unique(wallet_id):
 @pytest.mark.parametrize(
     ("guard", "change"),
     [
-        ("ck_wallets_balance_not_negative", "balance = -0.01"),
+        ("ck_wallets_available_not_negative", "balance = -0.01"),
+        ("ck_wallets_available_not_negative", "held = balance + 0.01"),
+        (
+            "ck_wallets_available_not_negative",
+            "minimum_balance = -5, balance = -5, held = 0.01",
+        ),
+        ("ck_wallets_held_not_negative", "held = -0.01"),
+        ("ck_wallets_blocks_known", "blocks = 'in'"),
+        ("ck_wallets_closed_is_empty", "status = 'closed'"),
         ("ck_wallets_balance_below_limit", "balance = 1000000000000000000"),
         ("ck_wallets_version_not_negative", "version = -1"),
         ("ck_wallets_status_known", "status = 'lost'"),
@@ -177,6 +208,8 @@ def test_the_guards_know_every_entry_type(wallet_id, entry_type):
         wallet_id=wallet_id,
         operation_type=entry_type,
         balance_after=10 + 5 * entry_type.sign,
+        held_before=7,
+        held_after=7 + 5 * entry_type.held_sign,
         **(transfer if "TRANSFER" in entry_type else {}),
     )
 

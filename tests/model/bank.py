@@ -71,10 +71,13 @@ class Entry:
             "amount": text(self.amount),
             "balance_before": text(self.before),
             "balance_after": text(self.after),
+            "held_after": text(0),
             "currency": self.wallet.currency,
             "description": self.description,
             "reference_id": self.reference,
             "counterparty_uuid": self.counterparty,
+            "parent_reference_id": None,
+            "metadata": None,
             "created_at": self.created_at,
         }
 
@@ -118,6 +121,8 @@ class Wallet:
             "uuid": self.uuid,
             "balance": self.text(self.balance),
             "currency": self.currency,
+            "held": self.text(0),
+            "available": self.text(self.balance),
             "status": self.status,
             "version": self.version,
             "created_at": self.created_at,

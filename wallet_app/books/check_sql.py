@@ -43,7 +43,7 @@ WITH span AS MATERIALIZED (
 ), entry AS (
     SELECT span.uuid, span.after_seq, span.after_balance, posted.*,
            CASE WHEN operation_type = ANY(:incoming) THEN amount
-                WHEN operation_type = ANY(:outgoing) THEN -amount END AS added
+                WHEN operation_type = ANY(:outgoing) THEN -amount ELSE 0 END AS added
     FROM span JOIN transactions AS posted
     ON posted.wallet_id = span.id
     AND posted.seq > span.after_seq AND posted.seq <= span.to_seq

@@ -151,7 +151,7 @@ def show_page(page: dict[str, Any]) -> None:
 
 
 def row_of(entry: Entry) -> tuple[str, ...]:
-    sign = "+" if entry.entry_type.sign > 0 else "-"
+    sign = " +-"[entry.entry_type.sign]
     return (
         str(entry.seq),
         in_utc(entry.created_at),

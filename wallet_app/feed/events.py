@@ -170,6 +170,8 @@ def created_event(position: int, wallet: AnyRow) -> Event:
     then = {
         "uuid": wallet.uuid,
         "balance": Decimal(0),
+        "held": Decimal(0),
+        "available": Decimal(0),
         "currency": wallet.currency,
         "status": "active",
         "version": 0,

@@ -24,6 +24,9 @@ class TransactionDetails(LeanSchema):
     amount = Amount(metadata={"example": "1000.00"})
     balance_before = Amount(metadata={"example": "0.00"})
     balance_after = Amount(metadata={"example": "1000.00"})
+    held_after = Amount(
+        metadata={"description": "What of it is held then", "example": "0.00"}
+    )
     currency = ma.fields.String(metadata={"example": "USD"})
     description = ma.fields.String(allow_none=True)
     reference_id = Uuid(
@@ -31,6 +34,13 @@ class TransactionDetails(LeanSchema):
     )
     counterparty_uuid = Uuid(
         allow_none=True, metadata={"description": "A transfer's other wallet"}
+    )
+    parent_reference_id = Uuid(
+        allow_none=True,
+        metadata={"description": "The earlier operation on which this one acts"},
+    )
+    metadata = ma.fields.Dict(
+        allow_none=True, metadata={"description": "What its client said about it"}
     )
     created_at = Moment()
 
@@ -46,8 +56,14 @@ class WalletBalance(LeanSchema):
 class WalletDetails(WalletBalance):
     """A wallet. `version` counts its transactions."""
 
+    held = Amount(
+        metadata={"description": "What of it is promised to holds", "example": "0.00"}
+    )
+    available = Amount(
+        metadata={"description": "What may leave it now", "example": "1000.00"}
+    )
     status = ma.fields.String(
-        validate=OneOf(["active", "frozen"]), metadata={"example": "active"}
+        validate=OneOf(["active", "frozen", "closed"]), metadata={"example": "active"}
     )
     version = ma.fields.Integer(metadata={"example": 42})
     created_at = Moment()

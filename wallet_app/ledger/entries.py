@@ -33,6 +33,10 @@ SELECT_ENTRIES = (
         REFERENCE,
         TRANSACTIONS.created_at,
         TRANSACTIONS.counterparty_uuid,
+        TRANSACTIONS.held_before,
+        TRANSACTIONS.held_after,
+        TRANSACTIONS.parent_reference_id,
+        TRANSACTIONS.metadata,
     )
 ).join_from(
     Transaction.__table__, Wallet.__table__, WALLETS.id == TRANSACTIONS.wallet_id

@@ -23,6 +23,11 @@ LOCK = driver_sql(
         WALLETS.status,
         WALLETS.version,
         WALLETS.updated_at,
+        WALLETS.held,
+        WALLETS.minimum_balance,
+        WALLETS.next_expiry,
+        WALLETS.blocks,
+        WALLETS.limited,
     )
     .join(KEYS, OF_KEYS)
     # One order for everybody, so that two opposite transfers cannot deadlock.

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -21,11 +22,15 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wallet_app.database import db
 from wallet_app.ledger.money import LIMIT
-from wallet_app.ledger.operation_types import INCOMING, OUTGOING, EntryType
+from wallet_app.ledger.operation_types import INCOMING, OUTGOING, STILL, EntryType
+
+HOLDING = [one for one in EntryType if one.held_sign > 0]
+RELEASING = [one for one in EntryType if one.held_sign < 0 and one.sign == 0]
 
 
 def one_of(entry_types: Iterable[EntryType]) -> str:
@@ -35,7 +40,13 @@ def one_of(entry_types: Iterable[EntryType]) -> str:
 
 
 class Wallet(db.Model):  # type: ignore[name-defined,misc]
-    """A balance in one currency. `version` counts the wallet's transactions."""
+    """A balance in one currency. `version` counts the wallet's transactions.
+
+    `held` is the part of the balance that is promised to holds; the first of them may
+    end at `next_expiry`. `minimum_balance` is what withdrawals leave, less than nothing
+    if they may overdraw. `blocks` says what a frozen wallet refuses, all of it if NULL.
+    `limited`: it has further limits. `revision` counts changes that are none of money.
+    """
 
     __tablename__ = "wallets"
     __table_args__ = (
@@ -45,10 +56,19 @@ class Wallet(db.Model):  # type: ignore[name-defined,misc]
         UniqueConstraint("id", "tenant_id"),
         # What lists are ordered by: ids are not in order on every engine.
         Index(None, "tenant_id", "created_at", "uuid"),
-        CheckConstraint("balance >= 0", name="balance_not_negative"),
+        CheckConstraint(
+            "balance - held >= least(minimum_balance, 0)", name="available_not_negative"
+        ),
+        CheckConstraint("held >= 0", name="held_not_negative"),
         CheckConstraint(f"balance < {LIMIT}", name="balance_below_limit"),
         CheckConstraint("version >= 0", name="version_not_negative"),
-        CheckConstraint("status IN ('active', 'frozen')", name="status_known"),
+        CheckConstraint(
+            "status IN ('active', 'frozen', 'closed')", name="status_known"
+        ),
+        CheckConstraint("blocks IN ('out', 'all')", name="blocks_known"),
+        CheckConstraint(
+            "status <> 'closed' OR (balance = 0 AND held = 0)", name="closed_is_empty"
+        ),
         # Room in every page for the new version of a row that changes all the time;
         # no index covers a column that an operation changes, so updates stay HOT.
         {"postgresql_with": {"fillfactor": 50}},
@@ -63,6 +83,12 @@ class Wallet(db.Model):  # type: ignore[name-defined,misc]
     currency: Mapped[str] = mapped_column(String(3), server_default="USD")
     status: Mapped[str] = mapped_column(String(20), server_default="active")
     version: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    held: Mapped[Decimal] = mapped_column(Numeric, server_default=text("0"))
+    minimum_balance: Mapped[Decimal] = mapped_column(Numeric, server_default=text("0"))
+    next_expiry: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    blocks: Mapped[str | None] = mapped_column(String(3))
+    limited: Mapped[bool] = mapped_column(server_default=text("false"))
+    revision: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.now()
     )
@@ -75,7 +101,9 @@ class Transaction(db.Model):  # type: ignore[name-defined,misc]
     """One step of a wallet's history: append-only, never updated, never deleted.
 
     A transfer writes two rows that share `transfer_id`; the outgoing one carries the
-    operation's `reference_id`, which is unique within the tenant.
+    operation's `reference_id`, which is unique within the tenant. What acts upon an
+    earlier operation, its hold or what it refunds, has that one's reference as
+    `parent_reference_id`.
     """
 
     __tablename__ = "transactions"
@@ -89,12 +117,23 @@ class Transaction(db.Model):  # type: ignore[name-defined,misc]
             name="fk_transactions_wallet_id_tenant_id",
         ),
         CheckConstraint("amount > 0", name="amount_positive"),
-        CheckConstraint("balance_after >= 0", name="balance_not_negative"),
         CheckConstraint("seq > 0", name="seq_positive"),
         CheckConstraint(
             f"balance_after - balance_before = CASE WHEN {one_of(INCOMING)} THEN amount"
-            f" WHEN {one_of(OUTGOING)} THEN -amount END",
+            f" WHEN {one_of(OUTGOING)} THEN -amount WHEN {one_of(STILL)} THEN 0 END",
             name="balance_moves_by_amount",
+        ),
+        # The last capture of a hold gives back what it leaves of it.
+        CheckConstraint(
+            f"CASE WHEN {one_of(HOLDING)} THEN held_after = held_before + amount"
+            f" WHEN {one_of(RELEASING)} THEN held_after = held_before - amount"
+            f" WHEN {one_of([EntryType.CAPTURE])}"
+            " THEN held_after <= held_before - amount"
+            " ELSE held_after = held_before END",
+            name="held_moves_by_amount",
+        ),
+        CheckConstraint(
+            "held_after >= 0 AND held_before >= 0", name="held_not_negative"
         ),
         CheckConstraint(one_of(EntryType), name="operation_type_known"),
         CheckConstraint(
@@ -104,6 +143,11 @@ class Transaction(db.Model):  # type: ignore[name-defined,misc]
         # Time never goes back along seq, so this finds the seq of a moment.
         Index(None, "wallet_id", "created_at", "seq"),
         Index(None, "transfer_id", postgresql_where=text("transfer_id IS NOT NULL")),
+        Index(
+            None,
+            "parent_reference_id",
+            postgresql_where=text("parent_reference_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -114,10 +158,15 @@ class Transaction(db.Model):  # type: ignore[name-defined,misc]
     amount: Mapped[Decimal] = mapped_column(Numeric)
     balance_before: Mapped[Decimal] = mapped_column(Numeric)
     balance_after: Mapped[Decimal] = mapped_column(Numeric)
+    held_before: Mapped[Decimal] = mapped_column(Numeric, server_default=text("0"))
+    held_after: Mapped[Decimal] = mapped_column(Numeric, server_default=text("0"))
     description: Mapped[str | None] = mapped_column(Text)
     reference_id: Mapped[UUID | None]
     transfer_id: Mapped[UUID | None]
     # No foreign key: on a sharded engine the other wallet may be elsewhere. Its own
     # entry of the transfer keeps it from being deleted.
     counterparty_uuid: Mapped[UUID | None]
+    parent_reference_id: Mapped[UUID | None]
+    # What its client wants to find again; SQLAlchemy keeps the name for itself.
+    details: Mapped[dict[str, Any] | None] = mapped_column("metadata", JSONB)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

@@ -11,24 +11,41 @@ from typing import Self
 
 
 class EntryType(StrEnum):
-    """What a wallet's history shows. `sign` is 1 for what comes in, -1 for the rest."""
+    """What a wallet's history shows.
+
+    `sign` is what the amount does to the balance: 1 comes in, -1 goes out, 0 neither;
+    `held_sign` is what it does to the part of it that is held.
+    """
 
     sign: int
+    held_sign: int
 
-    def __new__(cls, name: str, sign: int) -> Self:
+    def __new__(cls, name: str, sign: int, held_sign: int = 0) -> Self:
         member = str.__new__(cls, name)
         member._value_ = name
         member.sign = sign
+        member.held_sign = held_sign
         return member
 
     def move(self, balance: Decimal, amount: Decimal) -> Decimal:
         """The balance after an entry of this type."""
-        return balance + amount if self.sign > 0 else balance - amount
+        if self.sign > 0:
+            return balance + amount
+        return balance - amount if self.sign else balance
 
     DEPOSIT = "DEPOSIT", 1
     WITHDRAW = "WITHDRAW", -1
     TRANSFER_OUT = "TRANSFER_OUT", -1
     TRANSFER_IN = "TRANSFER_IN", 1
+    HOLD = "HOLD", 0, 1
+    HOLD_INCREASE = "HOLD_INCREASE", 0, 1
+    HOLD_EXTEND = "HOLD_EXTEND", 0
+    CAPTURE = "CAPTURE", -1, -1
+    CAPTURE_IN = "CAPTURE_IN", 1
+    VOID = "VOID", 0, -1
+    EXPIRY = "EXPIRY", 0, -1
+    REFUND_OUT = "REFUND_OUT", -1
+    REFUND_IN = "REFUND_IN", 1
 
 
 class OperationType(StrEnum):
@@ -70,3 +87,5 @@ OF_ONE_WALLET = [one for one in OperationType if one.wallet_fields == ("wallet",
 BY_FIRST_ENTRY = {one.entry_types[0]: one for one in OperationType}
 INCOMING = tuple(one for one in EntryType if one.sign > 0)
 OUTGOING = tuple(one for one in EntryType if one.sign < 0)
+# Those that move no money.
+STILL = tuple(one for one in EntryType if one.sign == 0)

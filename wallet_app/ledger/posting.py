@@ -1,5 +1,6 @@
 """Posts a batch of operations in one locked database transaction."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,11 +16,22 @@ from wallet_app.ledger import locking, rules
 from wallet_app.ledger.entries import ENTRIES_BY_KEY, ENTRIES_BY_KEY_SQL, read_entry
 from wallet_app.ledger.observer import Times, observing
 from wallet_app.ledger.operation_types import BY_FIRST_ENTRY
-from wallet_app.ledger.rules import Entry, Key, Operation, Refusal, WalletState
+from wallet_app.ledger.rules import (
+    Entry,
+    Key,
+    Operation,
+    Refusal,
+    Situation,
+    WalletState,
+)
 from wallet_app.ledger.sql import (
     ENTRY_COLUMNS,
+    HOLDING_COLUMNS,
+    INSERT_FULL_TRANSACTIONS,
     INSERT_TRANSACTIONS,
     POSTED_KEYS,
+    STATE_COLUMNS,
+    UPDATE_HOLDING_WALLETS,
     UPDATE_WALLETS,
     array_text,
     key_arrays,
@@ -74,7 +86,7 @@ def post(
         known = connection.execute(POSTED_KEYS, asked).fetchall()
         states = [WalletState(*row) for row in wallets]
         batch = Batch(
-            wallets={state.key: state for state in states},
+            situation=Situation({state.key: state for state in states}),
             known=known_receipts(connection, known),
         )
         locked = perf_counter()
@@ -112,12 +124,10 @@ def receipts_of(rows: Iterable[Sequence[Any]]) -> dict[Key, Receipt]:
 
 
 class Batch:
-    """The locked wallets, what is known of the references, and the entries to write."""
+    """What the locks hold, what is known of the references, the entries to write."""
 
-    def __init__(
-        self, *, wallets: dict[Key, WalletState], known: dict[Key, Receipt]
-    ) -> None:
-        self.wallets = wallets
+    def __init__(self, *, situation: Situation, known: dict[Key, Receipt]) -> None:
+        self.situation = situation
         self.known = known
         self.entries: list[Entry] = []
         self.now = datetime.now(UTC)
@@ -143,7 +153,7 @@ class Batch:
                 f"The reference {operation.reference_id} belongs to another operation; "
                 "use a new one for each operation.",
             )
-        decision = rules.decide(self.wallets, operation, self.now)
+        decision = rules.decide(self.situation, operation, self.now)
         if isinstance(decision, Refusal):
             return decision
         receipt = Receipt(decision)
@@ -153,8 +163,7 @@ class Batch:
 
     def decide_all_or_none(self, operations: Sequence[Operation]) -> list[Outcome]:
         """Stops at the first refusal and takes back what the unit had decided."""
-        touched = {key for operation in operations for key in operation.wallet_keys}
-        before = {k: replace(self.wallets[k]) for k in touched if k in self.wallets}
+        before = self.situation.copy(operations)
         mark = len(self.entries)
         outcomes: list[Outcome] = []
         for operation in operations:
@@ -163,9 +172,12 @@ class Batch:
                 for entry in self.entries[mark:]:
                     self.known.pop(entry.key, None)
                 del self.entries[mark:]
-                self.wallets.update(before)
+                self.situation.restore(before)
                 break
         return outcomes
+
+
+STATE_FIELDS = {name: name for name in HOLDING_COLUMNS} | {"wallet_id": "id"}
 
 
 def write(connection: psycopg.Connection, batch: Batch) -> Iterable[tuple[Any, ...]]:
@@ -176,17 +188,38 @@ def write(connection: psycopg.Connection, batch: Batch) -> Iterable[tuple[Any, .
     if not batch.entries:
         return ()
     changed = {entry.wallet_key for entry in batch.entries}
-    states = [batch.wallets[key] for key in changed]
-    connection.execute(
-        UPDATE_WALLETS,
-        {
-            "state_wallet_id": array_text(state.id for state in states),
-            "state_balance": array_text(state.balance for state in states),
-            "state_version": array_text(state.version for state in states),
-            "state_updated_at": array_text(state.updated_at for state in states),
-        },
-    )
+    states = [batch.situation.wallets[key] for key in changed]
+    if any(entry.held_before or entry.held_after for entry in batch.entries):
+        update, columns = UPDATE_HOLDING_WALLETS, HOLDING_COLUMNS
+    else:
+        update, columns = UPDATE_WALLETS, STATE_COLUMNS
+    connection.execute(update, state_arrays(states, columns))
+    if any(is_full(entry) for entry in batch.entries):
+        arrays = entry_arrays(batch.entries) | full_arrays(batch.entries)
+        return connection.execute(INSERT_FULL_TRANSACTIONS, arrays)
     return connection.execute(INSERT_TRANSACTIONS, entry_arrays(batch.entries))
+
+
+def state_arrays(
+    states: Sequence[WalletState], columns: Iterable[str]
+) -> dict[str, str]:
+    """The states as one array a column."""
+    return {
+        f"state_{name}": array_text(
+            [getattr(state, STATE_FIELDS[name]) for state in states]
+        )
+        for name in columns
+    }
+
+
+def is_full(entry: Entry) -> bool:
+    """Whether the entry has something that INSERT_TRANSACTIONS leaves out."""
+    return bool(
+        entry.held_before
+        or entry.held_after
+        or entry.parent_reference_id
+        or entry.metadata is not None
+    )
 
 
 def entry_arrays(entries: Iterable[Entry]) -> dict[str, list[Any] | str]:
@@ -213,6 +246,21 @@ def entry_arrays(entries: Iterable[Entry]) -> dict[str, list[Any] | str]:
         # Only a client's text can hold what has to be quoted.
         f"entry_{name}": list(column) if name == "description" else array_text(column)
         for name, column in columns
+    }
+
+
+def full_arrays(entries: Sequence[Entry]) -> dict[str, list[Any] | str]:
+    """What INSERT_FULL_TRANSACTIONS takes besides."""
+    return {
+        "entry_held_before": array_text([entry.held_before for entry in entries]),
+        "entry_held_after": array_text([entry.held_after for entry in entries]),
+        "entry_parent_reference_id": array_text(
+            [entry.parent_reference_id for entry in entries]
+        ),
+        "entry_metadata": [
+            None if entry.metadata is None else json.dumps(entry.metadata)
+            for entry in entries
+        ],
     }
 
 

@@ -1,7 +1,7 @@
 """What an operation does to a wallet, or why it is refused: no I/O, no clock."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -11,6 +11,7 @@ from wallet_app.ledger.operation_types import EntryType, OperationType
 
 # A tenant's id and a uuid, of a wallet or of an operation, that is unique within it.
 Key = tuple[int, UUID]
+ZERO = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,8 @@ class Operation:
 
     Both wallets, and the reference, are those of the tenant.
     `expected_version` refuses the operation when the wallet has moved on.
+    `metadata` is kept with its first entry. `parent_reference_id` is that of an earlier
+    operation on which this one acts.
     `occurred_at` dates an imported operation; None means the time of posting.
     """
 
@@ -31,6 +34,8 @@ class Operation:
     description: str | None = None
     expected_version: int | None = None
     occurred_at: datetime | None = None
+    metadata: dict[str, object] | None = None
+    parent_reference_id: UUID | None = None
 
     @property
     def key(self) -> Key:
@@ -55,15 +60,28 @@ class WalletState:
     status: str
     version: int
     updated_at: datetime
+    held: Decimal = ZERO
+    minimum_balance: Decimal = ZERO
+    next_expiry: datetime | None = None
+    blocks: str | None = None
+    limited: bool = False
 
     @property
     def key(self) -> Key:
         return self.tenant_id, self.uuid
 
+    @property
+    def available(self) -> Decimal:
+        """What may leave the wallet now; below zero if its minimum was raised."""
+        return self.balance - self.held - self.minimum_balance
+
 
 @dataclass(slots=True)
 class Entry:
-    """One row of a wallet's history; the database gives its `id`."""
+    """One row of a wallet's history; the database gives its `id`.
+
+    `parent_reference_id` is that of an earlier operation on which this one acts.
+    """
 
     id: int
     tenant_id: int
@@ -79,6 +97,10 @@ class Entry:
     reference_id: UUID
     created_at: datetime
     counterparty_uuid: UUID | None = None
+    held_before: Decimal = ZERO
+    held_after: Decimal = ZERO
+    parent_reference_id: UUID | None = None
+    metadata: dict[str, object] | None = None
 
     @property
     def key(self) -> Key:
@@ -88,6 +110,21 @@ class Entry:
     @property
     def wallet_key(self) -> Key:
         return self.tenant_id, self.wallet_uuid
+
+
+@dataclass(slots=True)
+class Situation:
+    """What a batch's locks make certain; `decide` moves it on."""
+
+    wallets: dict[Key, WalletState]
+
+    def copy(self, operations: Iterable[Operation]) -> "Situation":
+        """The part that these operations may change, to be put back by `restore`."""
+        keys = {key for operation in operations for key in operation.wallet_keys}
+        return Situation({k: replace(v) for k, v in self.wallets.items() if k in keys})
+
+    def restore(self, before: "Situation") -> None:
+        self.wallets.update(before.wallets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +137,15 @@ class Refusal:
 
 
 def decide(
-    wallets: Mapping[Key, WalletState], operation: Operation, now: datetime
+    situation: Situation, operation: Operation, now: datetime
 ) -> tuple[Entry, ...] | Refusal:
     """The entries that the operation writes, in order, or its refusal.
 
-    Changes the states it is given only when it returns entries.
+    Changes the situation only when it returns entries.
     """
     states = []
     for key in operation.wallet_keys:
-        state = wallets.get(key)
+        state = situation.wallets.get(key)
         if state is None:
             return Refusal("wallet_not_found", f"There is no wallet {key[1]}.")
         states.append(state)
@@ -162,7 +199,9 @@ def refuse(
         digits = money.exponent(wallet.currency)
         detail = f"{wallet.currency} has {digits} digits after the decimal point."
         return Refusal("invalid_amount", detail, {"errors": {"amount": [detail]}})
-    return refuse_balance(wallet, entry_type.move(wallet.balance, amount))
+    if entry_type.sign > 0:
+        return refuse_balance(wallet, wallet.balance + amount)
+    return refuse_funds(wallet, wallet.available, amount)
 
 
 def refuse_balance(wallet: WalletState, balance: Decimal) -> Refusal | None:
@@ -172,15 +211,22 @@ def refuse_balance(wallet: WalletState, balance: Decimal) -> Refusal | None:
             "balance_limit_exceeded",
             f"A balance stays below 10^{money.MAX_INTEGER_DIGITS} {wallet.currency}.",
         )
-    if balance < 0:
-        available = money.to_text(wallet.balance, wallet.currency)
-        short_by = money.to_text(-balance, wallet.currency)
-        return Refusal(
-            "insufficient_funds",
-            f"The wallet holds {available} {wallet.currency}, {short_by} too little.",
-            {"available": available, "short_by": short_by},
-        )
     return None
+
+
+def refuse_funds(
+    wallet: WalletState, available: Decimal, amount: Decimal
+) -> Refusal | None:
+    """Why the wallet may not give the amount out of what is available, or None."""
+    if amount <= available:
+        return None
+    has = money.to_text(max(available, ZERO), wallet.currency)
+    short_by = money.to_text(amount - available, wallet.currency)
+    return Refusal(
+        "insufficient_funds",
+        f"The wallet has {has} {wallet.currency} available, {short_by} too little.",
+        {"available": has, "short_by": short_by},
+    )
 
 
 def post(
@@ -207,6 +253,10 @@ def post(
         description=operation.description,
         reference_id=operation.reference_id,
         created_at=wallet.updated_at,
+        held_before=wallet.held,
+        held_after=wallet.held,
+        parent_reference_id=operation.parent_reference_id,
+        metadata=operation.metadata,
     )
 
 
@@ -221,4 +271,6 @@ def is_same(operation: Operation, entry: Entry) -> bool:
         and entry.counterparty_uuid == operation.target_uuid
         and entry.amount == operation.amount
         and entry.description == operation.description
+        and entry.metadata == operation.metadata
+        and entry.parent_reference_id == operation.parent_reference_id
     )

@@ -24,7 +24,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by, psycopg
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by, psycopg
 
 from wallet_app.ledger.journal import POSTED, JournalRow
 from wallet_app.ledger.models import Transaction, Wallet
@@ -87,24 +87,33 @@ POSTED_KEYS = driver_sql(
     )
 )
 
-STATES = unnested(
-    "state",
-    {
-        "wallet_id": BigInteger,
-        "balance": Numeric,
-        "version": BigInteger,
-        "updated_at": DateTime(timezone=True),
-    },
-)
-UPDATE_WALLETS = driver_sql(
-    update(Wallet.__table__)
-    .where(WALLETS.id == STATES.c.wallet_id)
-    .values(
-        balance=STATES.c.balance,
-        version=STATES.c.version,
-        updated_at=STATES.c.updated_at,
+STATE_COLUMNS = {
+    "wallet_id": BigInteger,
+    "balance": Numeric,
+    "version": BigInteger,
+    "updated_at": DateTime(timezone=True),
+}
+# Where nothing is held, and nothing was, there is less to send.
+HOLDING_COLUMNS = {
+    **STATE_COLUMNS,
+    "held": Numeric,
+    "next_expiry": DateTime(timezone=True),
+}
+
+
+def update_wallets(columns: dict[str, Any]) -> bytes:
+    """The statement that writes these columns of all changed wallets."""
+    states = unnested("state", columns)
+    changed = {name: states.c[name] for name in columns if name != "wallet_id"}
+    return driver_sql(
+        update(Wallet.__table__)
+        .where(WALLETS.id == states.c.wallet_id)
+        .values(**changed)
     )
-)
+
+
+UPDATE_WALLETS = update_wallets(STATE_COLUMNS)
+UPDATE_HOLDING_WALLETS = update_wallets(HOLDING_COLUMNS)
 
 ENTRY_COLUMNS = {
     "tenant_id": Integer,
@@ -120,7 +129,14 @@ ENTRY_COLUMNS = {
     "counterparty_uuid": Uuid,
     "created_at": DateTime(timezone=True),
 }
-ENTRIES = unnested("entry", ENTRY_COLUMNS)
+# What few entries have: the others' inserts leave it out.
+FULL_ENTRY_COLUMNS = {
+    **ENTRY_COLUMNS,
+    "held_before": Numeric,
+    "held_after": Numeric,
+    "parent_reference_id": Uuid,
+    "metadata": JSONB,
+}
 # The journal's rows, one for each tenant, come of the entries' own arrays: no more to
 # send.
 TOLD = unnested(
@@ -143,9 +159,18 @@ JOURNALED = insert(JournalRow.__table__).from_select(
         in_order(TOLD.c.seq),
     ).group_by(TOLD.c.tenant_id),
 )
-INSERT_TRANSACTIONS = driver_sql(
-    insert(Transaction.__table__)
-    .from_select(list(ENTRY_COLUMNS), select(*ENTRIES.c))
-    .returning(TRANSACTIONS.wallet_id, TRANSACTIONS.seq, TRANSACTIONS.id)
-    .add_cte(JOURNALED.cte("journaled"))
-)
+
+
+def insert_transactions(columns: dict[str, Any]) -> bytes:
+    """The statement that inserts these columns of entries, and the journal's rows."""
+    entries = unnested("entry", columns)
+    return driver_sql(
+        insert(Transaction.__table__)
+        .from_select(list(columns), select(*entries.c))
+        .returning(TRANSACTIONS.wallet_id, TRANSACTIONS.seq, TRANSACTIONS.id)
+        .add_cte(JOURNALED.cte("journaled"))
+    )
+
+
+INSERT_TRANSACTIONS = insert_transactions(ENTRY_COLUMNS)
+INSERT_FULL_TRANSACTIONS = insert_transactions(FULL_ENTRY_COLUMNS)

@@ -36,6 +36,9 @@ SELECT_WALLETS = select(
     WALLETS.version,
     WALLETS.created_at,
     WALLETS.updated_at,
+    WALLETS.held,
+    (WALLETS.balance - WALLETS.held - WALLETS.minimum_balance).label("available"),
+    WALLETS.revision,
 )
 TENANT = bindparam("tenant_id", type_=Integer)
 SELECT_WALLET = SELECT_WALLETS.where(

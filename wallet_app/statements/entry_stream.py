@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Row, Select, Text, bindparam, cast, func, sel
 from wallet_app.database import reading
 from wallet_app.ledger.history import WALLET_ID, balance_at_seq
 from wallet_app.ledger.models import Transaction
-from wallet_app.ledger.operation_types import INCOMING
+from wallet_app.ledger.operation_types import EntryType
 from wallet_app.ledger.sql import TRANSACTIONS
 
 # Entries never change and their seqs have no gaps, so many short reads give what one
@@ -94,10 +94,7 @@ def check_chain(chunk: Chunk, balance: Decimal, seq: int) -> Decimal:
         seq += 1
         if row.seq != seq or row.balance_before != balance:
             raise BrokenChainError(f"seq {seq} does not follow from the one before")
-        if row.operation_type in INCOMING:
-            balance += row.amount
-        else:
-            balance -= row.amount
+        balance = EntryType[row.operation_type].move(balance, row.amount)
         if row.balance_after != balance:
             raise BrokenChainError(f"seq {seq} does not add up")
     return balance

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row
 
 from wallet_app.errors import InvalidRequest
-from wallet_app.ledger.operation_types import INCOMING
+from wallet_app.ledger.operation_types import INCOMING, OUTGOING
 from wallet_app.statistics.periods import Period, periods
 from wallet_app.statistics.summary_sql import (
     TRANSACTIONS_WITHIN,
@@ -110,7 +110,7 @@ def summary_of(
         count += int(row._mapping["count"])
         totals[row.operation_type] = (count, total + row.total)
     came = [totals[name] for name in totals if name in INCOMING]
-    went = [totals[name] for name in totals if name not in INCOMING]
+    went = [totals[name] for name in totals if name in OUTGOING]
     total_in = sum((total for _, total in came), Decimal(0))
     total_out = sum((total for _, total in went), Decimal(0))
     closing = balance + total_in - total_out

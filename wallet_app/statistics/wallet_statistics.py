@@ -20,7 +20,7 @@ from sqlalchemy import (
 from wallet_app.errors import WalletNotFound
 from wallet_app.ledger import money
 from wallet_app.ledger.models import Wallet
-from wallet_app.ledger.operation_types import INCOMING
+from wallet_app.ledger.operation_types import EntryType
 from wallet_app.ledger.sql import TRANSACTIONS, WALLETS
 from wallet_app.ledger.wallets import TENANT
 from wallet_app.statistics.models import WalletRollup, WalletTotal
@@ -136,7 +136,7 @@ def type_statistics(row: Row[Any]) -> dict[str, Any]:
         "average": average,
         "smallest": row.smallest,
         "largest": row.largest,
-        "net_flow": row.total if row.operation_type in INCOMING else -row.total,
+        "net_flow": row.total * EntryType[row.operation_type].sign,
         "first_at": row.first_at,
         "last_at": row.last_at,
     }

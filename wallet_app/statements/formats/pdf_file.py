@@ -11,7 +11,7 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Table
 
 from wallet_app.ledger import money
-from wallet_app.ledger.operation_types import INCOMING
+from wallet_app.ledger.operation_types import INCOMING, EntryType
 from wallet_app.statements.formats.balance_chart import balance_chart
 from wallet_app.statements.formats.content import Content, Sink
 from wallet_app.statements.formats.pdf_style import (
@@ -139,16 +139,16 @@ def draw_entries(
 
 
 def cells_of(entry: Any, currency: str) -> tuple[str, ...]:
-    incoming = entry.operation_type in INCOMING
+    sign = EntryType[entry.operation_type].sign
     details = [printable(entry.description)] if entry.description else []
     if entry.counterparty_uuid:
-        details.append(f"{'from' if incoming else 'to'} {entry.counterparty_uuid}")
+        details.append(f"{'from' if sign > 0 else 'to'} {entry.counterparty_uuid}")
     width = COLUMNS[2] - 8
     return (
         f"{entry.created_at:%Y-%m-%d %H:%M:%S}",
         entry.operation_type.replace("_", " ").capitalize(),
         "\n".join(shortened(line, width) for line in details),
-        amount_text(entry.amount if incoming else -entry.amount, currency, sign="+"),
+        amount_text(entry.amount * (sign or 1), currency, sign="+" if sign else "-"),
         amount_text(entry.balance_after, currency),
     )
 
