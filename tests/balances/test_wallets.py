@@ -35,6 +35,8 @@ def test_new_wallet_is_empty_active_and_in_dollars(client, create):
         "balance": "0.00",
         "currency": "USD",
         "status": "active",
+        "held": "0.00",
+        "available": "0.00",
         "version": 0,
     }
 

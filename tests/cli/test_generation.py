@@ -9,7 +9,7 @@ from wallet_app.cli import generation
 from wallet_app.cli.generation import Economy
 from wallet_app.ledger import rules
 from wallet_app.ledger.operation_types import OperationType
-from wallet_app.ledger.rules import Operation, Refusal, WalletState
+from wallet_app.ledger.rules import Operation, Refusal, Situation, WalletState
 from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.ledger.wallets import ImportedWallet
 
@@ -56,7 +56,7 @@ def test_same_seed_generates_the_same_data():
 @pytest.mark.parametrize("wallets", [1, 2, 40])
 def test_ledger_refuses_no_generated_operation(wallets):
     made, operations = generate(wallets=wallets)
-    states = states_of(made)
+    states = Situation(states_of(made))
     outcomes = [rules.decide(states, operation, NOW) for operation in operations]
     assert not [one for one in outcomes if isinstance(one, Refusal)]
     assert len(outcomes) == 5000
@@ -118,7 +118,7 @@ def test_balances_stay_at_what_people_have():
     made, operations = generate(wallets=1, operations=20_000)
     states = states_of(made)
     for operation in operations:
-        rules.decide(states, operation, NOW)
+        rules.decide(Situation(states), operation, NOW)
     assert states[DEFAULT_TENANT_ID, made[0].uuid].balance < 50_000
 
 

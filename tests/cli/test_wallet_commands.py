@@ -122,7 +122,7 @@ def test_unknown_wallet_is_refused(wallet, command):
         ["create", "--currency", "usd"],
         ["history", str(UUID(int=1)), "--limit", "1001"],
         ["history", str(UUID(int=1)), "--since", "2026-01-31"],
-        ["history", str(UUID(int=1)), "--type", "HOLD"],
+        ["history", str(UUID(int=1)), "--type", "GIFT"],
         ["history", str(UUID(int=1)), "--cursor", "x"],
         ["nothing"],
     ],

@@ -10,7 +10,7 @@ from ops import deposit, transfer, withdraw
 
 from wallet_app.ledger import rules
 from wallet_app.ledger.operation_types import EntryType
-from wallet_app.ledger.rules import Refusal, WalletState
+from wallet_app.ledger.rules import Refusal, Situation, WalletState
 from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -31,7 +31,8 @@ def wallet(balance="0", currency="USD", **fields):
 
 
 def decide(operation, *wallets, now=NOW):
-    return rules.decide({state.key: state for state in wallets}, operation, now)
+    situation = Situation({state.key: state for state in wallets})
+    return rules.decide(situation, operation, now)
 
 
 def refused(operation, *wallets):

@@ -11,7 +11,7 @@ from ops import operation
 
 from wallet_app.ledger import money, rules
 from wallet_app.ledger.operation_types import INCOMING
-from wallet_app.ledger.rules import Refusal, WalletState
+from wallet_app.ledger.rules import Refusal, Situation, WalletState
 from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -71,7 +71,7 @@ def test_no_sequence_of_operations_breaks_a_wallet(currency, sequence, data):
     for kind, name, other, amount, version, clock, dated in sequence:
         before = {key: replace(state) for key, state in wallets.items()}
         decision = rules.decide(
-            wallets,
+            Situation(wallets),
             operation_of(kind, name, other, amount, version, dated),
             START + timedelta(seconds=clock),
         )
@@ -126,7 +126,7 @@ def test_every_step_is_exact_to_the_last_minor_unit(currency, held, moved, kind)
     )
     amount = Decimal(moved).scaleb(-digits)
     decision = rules.decide(
-        {wallet.key: wallet}, operation(kind, NAMES[0], amount), START
+        Situation({wallet.key: wallet}), operation(kind, NAMES[0], amount), START
     )
     # Integers of minor units cannot round: what they say is true.
     result = held + moved if kind == "DEPOSIT" else held - moved

@@ -247,7 +247,7 @@ class WalletMachine(MoneyMachine):
         if statement.body["format"] == "csv":
             expect(reports.csv_rows(file.text), [reports.as_csv(row) for row in rows])
         else:
-            names = ("id", "wallet_uuid", "currency")
+            names = (*reports.NOT_IN_FILES, "currency")
             listed = [{k: v for k, v in row.items() if k not in names} for row in rows]
             expect(reports.json_rows(file.text), listed)
 

@@ -11,6 +11,9 @@ from zoneinfo import ZoneInfo
 
 from tests.model.bank import SIGNS, Bank, Entry, Wallet
 
+# Of an entry, what a statement's file leaves out.
+NOT_IN_FILES = ("id", "wallet_uuid", "held_after", "parent_reference_id", "metadata")
+
 
 def by_type(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     """The entries by type, in alphabetical order."""
@@ -223,7 +226,7 @@ def as_csv(row: dict[str, Any]) -> dict[str, str]:
     shown = {name: str(value or "") for name, value in row.items()}
     if shown["description"].lstrip(" ").startswith(("=", "+", "-", "@")):
         shown["description"] = "'" + shown["description"]
-    return {k: v for k, v in shown.items() if k not in ("id", "wallet_uuid")}
+    return {k: v for k, v in shown.items() if k not in NOT_IN_FILES}
 
 
 def json_rows(file: str) -> Any:

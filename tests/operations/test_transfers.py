@@ -67,6 +67,9 @@ def test_transfer_answers_with_both_transactions(send, make_wallet):
         "amount": "25.00",
         "currency": "USD",
         "description": "rent",
+        "held_after": "0.00",
+        "parent_reference_id": None,
+        "metadata": None,
         "reference_id": body["reference_id"],
         "created_at": outgoing["created_at"],
     }
