@@ -55,7 +55,7 @@ def test_models_and_migrations_agree(app):
     [
         "ALTER TABLE wallets ADD COLUMN colour text",
         "ALTER TABLE transactions DROP COLUMN description",
-        "ALTER TABLE wallets DROP CONSTRAINT ck_wallets_held_not_negative",
+        "ALTER TABLE wallets DROP CONSTRAINT ck_wallets_available_not_negative",
         "ALTER TABLE transactions DROP CONSTRAINT uq_transactions_wallet_id_seq",
         "ALTER TABLE transactions ALTER amount TYPE double precision",
         "DROP INDEX ix_transactions_transfer_id",

@@ -11,7 +11,7 @@ LoadPlan = list[tuple[str, str, Any, Any]]
 # Outside name, inside name, how a value is written: None if it goes out as it is.
 DumpPlan = list[tuple[str, str, Any]]
 
-AS_IT_IS = (ma.fields.Integer, ma.fields.String, Uuid)
+AS_IT_IS = (ma.fields.Integer, ma.fields.String, ma.fields.Dict, Uuid)
 REQUIRED = object()
 
 

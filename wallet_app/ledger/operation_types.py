@@ -87,5 +87,3 @@ OF_ONE_WALLET = [one for one in OperationType if one.wallet_fields == ("wallet",
 BY_FIRST_ENTRY = {one.entry_types[0]: one for one in OperationType}
 INCOMING = tuple(one for one in EntryType if one.sign > 0)
 OUTGOING = tuple(one for one in EntryType if one.sign < 0)
-# Those that move no money.
-STILL = tuple(one for one in EntryType if one.sign == 0)

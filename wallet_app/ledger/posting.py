@@ -189,15 +189,19 @@ def write(connection: psycopg.Connection, batch: Batch) -> Iterable[tuple[Any, .
         return ()
     changed = {entry.wallet_key for entry in batch.entries}
     states = [batch.situation.wallets[key] for key in changed]
-    if any(entry.held_before or entry.held_after for entry in batch.entries):
-        update, columns = UPDATE_HOLDING_WALLETS, HOLDING_COLUMNS
-    else:
-        update, columns = UPDATE_WALLETS, STATE_COLUMNS
-    connection.execute(update, state_arrays(states, columns))
-    if any(is_full(entry) for entry in batch.entries):
-        arrays = entry_arrays(batch.entries) | full_arrays(batch.entries)
-        return connection.execute(INSERT_FULL_TRANSACTIONS, arrays)
-    return connection.execute(INSERT_TRANSACTIONS, entry_arrays(batch.entries))
+    is_full = any(
+        one.held_after
+        or one.held_before
+        or one.parent_reference_id is not None
+        or one.metadata is not None
+        for one in batch.entries
+    )
+    if not is_full:
+        connection.execute(UPDATE_WALLETS, state_arrays(states, STATE_COLUMNS))
+        return connection.execute(INSERT_TRANSACTIONS, entry_arrays(batch.entries))
+    connection.execute(UPDATE_HOLDING_WALLETS, state_arrays(states, HOLDING_COLUMNS))
+    arrays = entry_arrays(batch.entries) | full_arrays(batch.entries)
+    return connection.execute(INSERT_FULL_TRANSACTIONS, arrays)
 
 
 def state_arrays(
@@ -210,16 +214,6 @@ def state_arrays(
         )
         for name in columns
     }
-
-
-def is_full(entry: Entry) -> bool:
-    """Whether the entry has something that INSERT_TRANSACTIONS leaves out."""
-    return bool(
-        entry.held_before
-        or entry.held_after
-        or entry.parent_reference_id
-        or entry.metadata is not None
-    )
 
 
 def entry_arrays(entries: Iterable[Entry]) -> dict[str, list[Any] | str]:
