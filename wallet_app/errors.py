@@ -281,12 +281,14 @@ def init_app(app: Flask) -> None:
 
 def request_id() -> str:
     """The client's X-Request-ID, if it is short printable ASCII, or a new one."""
-    known = g.get("request_id")
+    # The object itself: each use of the proxy would look it up again.
+    here = g._get_current_object()
+    known: str | None = here.get("request_id")
     if known is None:
-        given = request.headers.get("X-Request-ID", "")
+        given: str = request.environ.get("HTTP_X_REQUEST_ID", "")
         usable = 0 < len(given) <= MAX_REQUEST_ID_LENGTH and given.isascii()
-        g.request_id = known = given if usable and given.isprintable() else new_id()
-    return str(known)
+        here.request_id = known = given if usable and given.isprintable() else new_id()
+    return known
 
 
 def new_id() -> str:

@@ -126,6 +126,8 @@ class KnownKeys:
     def __init__(self, *, deadline_ms: int) -> None:
         self.deadline_ms = deadline_ms
         self.known: dict[str, Known] = {}
+        # The same for a digest whose bearer is admitted: most requests ask no more.
+        self.admitted: dict[bytes, tuple[float, Caller]] = {}
         # Digests of what is no key, and until when. Apart, so that who tries out keys
         # crowds out nobody.
         self.unknown: dict[bytes, float] = {}
@@ -136,20 +138,25 @@ class KnownKeys:
 
     def admit(self, key: str) -> Caller:
         """Whose key it is; raises MalformedKeyError, why it is refused, Unavailable."""
-        key_id, digest = key_text.read_id(key), key_text.digest_of(key)
+        digest = key_text.digest_of(key)
         now = time.monotonic()
+        admitted = self.admitted.get(digest)
+        if admitted is not None and admitted[0] > now:
+            return admitted[1]
+        key_id = key_text.read_id(key)
         known = self.known.get(key_id)
+        caller = None
         if known is not None and known.until > now:
             caller = known.admit(digest)
-            if caller is not None:
-                return caller
-            # Since the look-up, the key may have got a new secret: this one.
-        if self.unknown.get(digest, 0.0) > now:
-            raise ApiKeyUnknown
-        known = self.look_up(key_id, digest)
-        caller = None if known is None else known.admit(digest)
         if caller is None:
+            # Since a look-up, the key may have got a new secret: this one.
+            if self.unknown.get(digest, 0.0) > now:
+                raise ApiKeyUnknown
+            known = self.look_up(key_id, digest)
+            caller = None if known is None else known.admit(digest)
+        if known is None or caller is None:
             raise ApiKeyUnknown
+        keep(self.admitted, {digest: (known.until, caller)}, MOST_KNOWN)
         return caller
 
     def look_up(self, key_id: str, digest: bytes) -> Known | None:

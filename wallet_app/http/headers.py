@@ -1,6 +1,12 @@
-"""The headers that every answer has: its id, and what browsers and caches may do."""
+"""The headers that every answer has: its id, and what browsers and caches may do.
 
-from flask import Flask, Response, request
+What is added to a response's own headers is looked at twice, letter by letter; what is
+noted here goes out as it is, and is made of nothing that a client sent unchecked.
+"""
+
+from typing import Any
+
+from flask import Flask, Request, Response, request
 
 from wallet_app.errors import request_id
 
@@ -21,6 +27,18 @@ ON_PAGES = [
         " frame-ancestors 'none'",
     ),
 ]
+NOTED = "wallet.headers"
+
+
+def of_environment(environ: dict[str, Any]) -> list[tuple[str, str]]:
+    """The list of what is noted for the answer to a request."""
+    noted: list[tuple[str, str]] = environ.setdefault(NOTED, [])
+    return noted
+
+
+def note(this: Request, *headers: tuple[str, str]) -> None:
+    """Have headers added to the answer, whatever becomes of the request."""
+    this.environ[NOTED] += headers
 
 
 def init_app(app: Flask) -> None:
@@ -37,6 +55,5 @@ def add_headers(response: Response) -> Response:
             response.headers.remove("Cache-Control")
     else:
         more = ON_PAGES if this.endpoint in PAGES else ANYWHERE
-    # Added, not set: that would look for each name in all that is there.
-    response.headers.extend([("X-Request-ID", request_id()), *more])
+    note(this, ("X-Request-ID", request_id()), *more)
     return response

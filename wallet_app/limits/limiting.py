@@ -9,7 +9,7 @@ from wallet_app.config import Settings
 from wallet_app.errors import RateLimited
 from wallet_app.http.addresses import address_of
 from wallet_app.http.caller import caller
-from wallet_app.http.headers import MONEY
+from wallet_app.http.headers import MONEY, note
 from wallet_app.limits import counters, policies
 from wallet_app.limits.barred import Barred
 from wallet_app.limits.policies import Policy, Use
@@ -60,12 +60,12 @@ class Limits:
     def count(self, limits: Sequence[Policy], who: str) -> Use | None:
         """Count a request; return the first use that is beyond its quota."""
         now = time.time()
-        noted: list[Use] = g.setdefault("rate_limit_uses", [])
+        uses: list[Use] = g._get_current_object().setdefault("rate_limit_uses", [])
         for policy in limits:
             window, ends_in_s = policy.window(now)
             left = policy.quota - self.counters.add(policy, who, window)
             use = Use(policy, left, ends_in_s)
-            noted.append(use)
+            uses.append(use)
             if left < 0:
                 return use
         return None
@@ -77,11 +77,10 @@ class Limits:
             if response.status_code == 401 and self.of_strangers:
                 address = address_of(this)
                 self.barred.note(address, self.count(self.of_strangers, address))
-            told = [("RateLimit-Policy", self.policy_header)]
+            note(this, ("RateLimit-Policy", self.policy_header))
             if uses := g.get("rate_limit_uses"):
-                told.append(("RateLimit", ", ".join([use.header() for use in uses])))
-            # Added, not set: that would look for each name in all that is there.
-            response.headers.extend(told)
+                left = ", ".join([use.header() for use in uses])
+                note(this, ("RateLimit", left))
         return response
 
 
