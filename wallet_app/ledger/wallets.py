@@ -1,11 +1,13 @@
 """Creates and finds wallets."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     Connection,
     DateTime,
     Integer,
@@ -18,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
-from wallet_app.database import AnyRow, settled, transaction
+from wallet_app.database import AnyRow, read_copy, settled, transaction
 from wallet_app.database.conflicts import repeated
 from wallet_app.errors import WalletNotFound
 from wallet_app.ledger.journal import append_created
@@ -44,6 +46,10 @@ TENANT = bindparam("tenant_id", type_=Integer)
 SELECT_WALLET = SELECT_WALLETS.where(
     WALLETS.tenant_id == TENANT, WALLETS.uuid == bindparam("uuid", type_=Uuid)
 )
+VERSION = select(WALLETS.version).where(
+    WALLETS.id == bindparam("wallet_id", type_=BigInteger)
+)
+Found = TypeVar("Found")
 MAX_WALLETS_AT_ONCE = 1000
 IMPORTED_COLUMNS = {
     "uuid": Uuid,
@@ -67,6 +73,21 @@ def find(connection: Connection, tenant_id: int, uuid: UUID) -> AnyRow:
     if row is None:
         raise WalletNotFound(f"There is no wallet {uuid}.")
     return row
+
+
+def read_history(
+    wallet_id: int, version: int, read: Callable[[Connection], Found]
+) -> Found:
+    """What `read` finds where the wallet's history reaches up to a version, or beyond.
+
+    That may be a replica.
+    """
+
+    def is_fresh(connection: Connection) -> bool:
+        known = connection.scalar(VERSION, {"wallet_id": wallet_id})
+        return known is not None and known >= version
+
+    return read_copy(is_fresh, read)
 
 
 class WalletClashError(ValueError):
