@@ -1,4 +1,4 @@
-"""Reads that a replica answers, if it knows enough, and nobody notices if it does not."""
+"""Reads that a replica answers if it knows enough; nobody notices if it does not."""
 
 import logging
 import time
