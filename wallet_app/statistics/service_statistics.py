@@ -42,8 +42,8 @@ ROLLUPS = WalletRollup.__table__.c
 SERVICE_DAYS = ServiceDay.__table__.c
 
 FEED = readers.FEED
-# Both ends, though nothing is behind the relay's: of a range whose ends it does not know
-# PostgreSQL expects one row in 200, of what is open a third, and might read all there is.
+# Nothing is behind the relay's position. But of a range whose ends it does not know
+# PostgreSQL expects a row in 200, of one that is open a third: it would read them all.
 TAIL_ROW = FEED.position.between(
     readers.position_of(rollup.READER) + 1, readers.position_of(readers.RELAY)
 )
