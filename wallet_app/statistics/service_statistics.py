@@ -195,7 +195,9 @@ def planned_once(statement: Select[Any]) -> Select[Any]:
             return element.render_literal_execute()
         return None
 
-    return visitors.replacement_traverse(statement, {}, literally)
+    written: Any = visitors.replacement_traverse(statement, {}, literally)
+    assert isinstance(written, Select)
+    return written
 
 
 MOVEMENTS = planned_once(movements())
