@@ -134,6 +134,42 @@ def test_money_in_less_money_out_is_the_balance_while_money_moves(
     assert [future.result() for future in moving] == [None] * 4
 
 
+LONG_FEED = text(
+    "INSERT INTO feed (position, fed_on, count, kind, wallet_ids, seqs, created_at)"
+    " SELECT -number, current_date, 1, 'posted', '{1}', '{1}', now()"
+    " FROM generate_series(1, 20000) AS number"
+)
+# The connection's, also of transactions before this one.
+READ_AS_A_WHOLE = text(
+    "SELECT relname, seq_tup_read FROM pg_stat_xact_user_tables"
+    " WHERE relname ~ '^(feed_2|wallet|transactions)' ORDER BY relname"
+)
+
+
+@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
+def test_no_long_table_is_read_as_a_whole(context, plan):
+    wallets = bulk_history.make_wallets(3000)
+    bulk_history.add_transactions(wallets, 1)
+    rollup.roll_up()
+    with transaction() as connection:
+        connection.execute(LONG_FEED)
+    bulk_history.add_transactions(wallets[:3], 1)
+    with transaction() as connection:
+        connection.execute(text("ANALYZE wallets, transactions, feed, wallet_rollups"))
+    today = datetime.now(UTC).date()
+    with service_statistics.snapshot() as connection:
+        connection.execute(text(f"SET LOCAL plan_cache_mode = {plan}"))
+        connection.execute(text("SET LOCAL random_page_cost = 4"))
+        before = connection.execute(READ_AS_A_WHOLE).all()
+        # psycopg prepares what comes again.
+        for _ in range(8):
+            found = service_statistics.read_service_statistics(
+                connection, DEFAULT_TENANT_ID, first_day=today, last_day=today
+            )
+        assert connection.execute(READ_AS_A_WHOLE).all() == before
+    assert found["currencies"][0]["count"] == 3003
+
+
 @pytest.mark.parametrize(
     "query",
     [

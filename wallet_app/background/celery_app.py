@@ -1,5 +1,6 @@
 """Celery, made from the Flask application, in whose context its tasks run."""
 
+import os
 from functools import partial
 from typing import Any
 
@@ -36,6 +37,8 @@ PRUNE_INTERVAL_S = 60
 DELIVER_INTERVAL_S = 5
 SWEEP_INTERVAL_S = 20
 CLEAN_UP_INTERVAL_S = 15 * 60
+# Beside money requests, whose processes have 0.
+NICENESS = 10
 # PostgreSQL as broker is looked into once a second: what expired sooner might be found
 # too late every time.
 LEAST_EXPIRY_S = 5.0
@@ -178,7 +181,7 @@ def entry(task: str, every_s: float) -> dict[str, Any]:
 
 
 def connect_signals(app: Flask) -> None:
-    """Fresh connections in every worker process, a heartbeat in their parent."""
+    """Every worker process gives way, with fresh connections; a pulse in the parent."""
     pulses: list[Pulse] = []
 
     def start_pulse(sender: Any, **_: Any) -> None:
@@ -190,6 +193,7 @@ def connect_signals(app: Flask) -> None:
             pulse.stop()
 
     worker_process_init.connect(lambda **_: forget_connections(app), weak=False)
+    worker_process_init.connect(lambda **_: os.nice(NICENESS), weak=False)
     worker_ready.connect(start_pulse, weak=False)
     worker_shutting_down.connect(lambda **_: ending.announce(), weak=False)
     worker_shutdown.connect(stop_pulses, weak=False)

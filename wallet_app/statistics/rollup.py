@@ -3,13 +3,13 @@
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, select, text
 
 from wallet_app.database import AnyRow, transaction
 from wallet_app.database.conflicts import repeated
-from wallet_app.feed import readers
-from wallet_app.feed.relay import relay
+from wallet_app.feed import readers, relay
 from wallet_app.ledger.journal import BEHIND, CREATED, JOURNAL, JournalRow
 from wallet_app.statistics.rollup_sql import (
     ADD_BALANCES,
@@ -42,10 +42,22 @@ NEXT_BEHIND = (
 
 @dataclass(frozen=True)
 class Progress:
-    """What one batch has done; `is_last` when it has found nothing more to do."""
+    """What one batch has done.
+
+    `is_last`: there was nothing to do; `is_caught_up`: all that there was is done.
+    """
 
     transactions: int
     is_last: bool
+    is_caught_up: bool
+
+
+class FeedCount(NamedTuple):
+    """What was counted of the feed, and whether that was all of it."""
+
+    events: int
+    transactions: int
+    is_all: bool
 
 
 def roll_up() -> int:
@@ -54,11 +66,15 @@ def roll_up() -> int:
 
 
 def roll_up_for(seconds: float) -> bool:
-    """Count for some time, with pauses; return whether all is counted."""
+    """Count for some time, with pauses; return whether all is counted.
+
+    What comes meanwhile is the next pass's: wallet by wallet, counting little costs as
+    much as counting a lot.
+    """
     deadline = time.monotonic() + seconds
     for progress in batches():
-        if progress.is_last or time.monotonic() > deadline:
-            return progress.is_last
+        if progress.is_caught_up or time.monotonic() > deadline:
+            return progress.is_caught_up
     return True
 
 
@@ -83,29 +99,33 @@ def roll_up_batch() -> Progress:
     Safe at any time, from any number of processes, and if killed in the middle: the
     rows' locks serialise them, and positions and last_seqs move with the totals.
     """
-    relayed = relay()
-    read, counted = count_feed()
+    relayed = relay.move()
+    fed = count_feed()
     behind = count_behind()
-    found_nothing = not (relayed or read or behind)
-    return Progress(counted + (behind or 0), is_last=found_nothing)
+    return Progress(
+        fed.transactions + (behind or 0),
+        is_last=not (relayed.events or fed.events or behind),
+        is_caught_up=not relayed.is_full and fed.is_all and behind is None,
+    )
 
 
 @repeated
-def count_feed() -> tuple[int, int]:
-    """Count what the feed tells next: how many events that were, and transactions."""
+def count_feed() -> FeedCount:
+    """Count what the feed tells next."""
     with transaction() as connection:
         limit_patience(connection)
         position = readers.lock(connection, READER)
         rows = readers.read(connection, after=position, events=ROWS_A_BATCH)
         if not rows:
-            return 0, 0
+            return FeedCount(0, 0, is_all=True)
         created = [one for row in rows if row.kind == CREATED for one in row.wallet_ids]
         if created:
             connection.execute(ADD_WALLETS, {"wallet_ids": created})
         counted = count_up_to(connection, targets_of(rows))
         end = rows[-1].position + rows[-1]._mapping["count"] - 1
         readers.advance(connection, READER, end)
-    return end - position, counted
+        is_all = end >= readers.position(connection, readers.RELAY)
+    return FeedCount(end - position, counted, is_all=is_all)
 
 
 def targets_of(rows: Sequence[AnyRow]) -> dict[int, int]:
