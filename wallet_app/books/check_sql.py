@@ -14,11 +14,13 @@ from sqlalchemy import (
 from wallet_app.ledger.operation_types import INCOMING, OUTGOING, OperationType
 from wallet_app.ledger.sql import WALLETS
 
+# Entries that are never alone; a capture may lead out of the service.
 PAIRED = [
     entry
     for operation in OperationType
     if len(operation.entry_types) == 2
-    for entry in operation.entry_types
+    for field, entry in zip(operation.wallet_fields, operation.entry_types, strict=True)
+    if field in operation.optional_fields or not operation.optional_fields
 ]
 
 # The wallets that come next, with the numbers of their entries.
