@@ -3,11 +3,14 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, literal_column, tuple_
+from sqlalchemy import Connection, func, literal_column, select, tuple_
 
 from wallet_app.errors import HoldNotFound
 from wallet_app.ledger.holds import HOLDS, SELECT_HOLDS, read_hold
-from wallet_app.ledger.rules import Hold
+from wallet_app.ledger.rules import Hold, Key
+from wallet_app.ledger.sql import WALLETS
+
+HOLDS_A_STEP = 500
 
 
 def find(connection: Connection, tenant_id: int, hold_id: UUID) -> Hold:
@@ -17,6 +20,18 @@ def find(connection: Connection, tenant_id: int, hold_id: UUID) -> Hold:
     if row is None:
         raise HoldNotFound(f"There is no hold {hold_id}.")
     return read_hold(row)
+
+
+def overdue_wallets(connection: Connection) -> list[Key]:
+    """Some wallets with holds whose time is over, longest first."""
+    first = (
+        select(HOLDS.wallet_id)
+        .where(HOLDS.status == literal_column("'open'"), HOLDS.expires_at <= func.now())
+        .order_by(HOLDS.expires_at)
+        .limit(HOLDS_A_STEP)
+    )
+    keys = select(WALLETS.tenant_id, WALLETS.uuid).where(WALLETS.id.in_(first))
+    return [(row.tenant_id, row.uuid) for row in connection.execute(keys)]
 
 
 def list_holds(
