@@ -150,6 +150,10 @@ class HoldAlreadyExpired(WalletError):
     code, status, title = "hold_already_expired", 409, "The hold has expired"
 
 
+class NotAnExtension(WalletError):
+    code, status, title = "not_an_extension", 409, "The hold would end no later"
+
+
 class StatementNotReady(WalletError):
     """Says after how many seconds to ask again."""
 

@@ -144,22 +144,20 @@ def test_an_atomic_unit_that_is_refused_leaves_holds_as_they_were(new_wallet):
     made = hold(wallet, 50, expires_at=soon())
     post(made)
     before = money_of(wallet)
-    [outcomes] = posting.post(
+    refused = Unit(
         [
-            Unit(
-                [
-                    acting("CAPTURE", made, 20),
-                    hold(wallet, 10, expires_at=soon(5)),
-                    acting("VOID", made),
-                    withdraw(wallet, 1000),
-                ],
-                atomic=True,
-            )
-        ]
+            acting("CAPTURE", made, 20),
+            hold(wallet, 10, expires_at=soon(5)),
+            acting("VOID", made),
+            withdraw(wallet, 1000),
+        ],
+        atomic=True,
     )
+    [outcomes] = posting.post([refused])
     assert outcomes[-1].code == "insufficient_funds"
     assert money_of(wallet) == before
-    assert post(acting("CAPTURE", made))[0].hold.captured == 50
+    _, [captured] = posting.post([refused, Unit([acting("CAPTURE", made)])])
+    assert captured.hold.captured == 50
 
 
 def test_holds_never_draw_on_an_overdraft(new_wallet):

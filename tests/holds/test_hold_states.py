@@ -164,8 +164,8 @@ def test_a_hold_is_increased_by_what_is_available(make_wallet, hold, act, money)
 def test_a_hold_is_extended_to_a_later_time_only(make_wallet, hold, act):
     made = hold(make_wallet(100), expires_at=in_an_hour())
     assert problem(act(made, "extend", expires_at=made["expires_at"])) == (
-        422,
-        "validation_failed",
+        409,
+        "not_an_extension",
     )
     later = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
     answer = act(made, "extend", expires_at=later)

@@ -13,6 +13,7 @@ from wallet_app.errors import (
     HoldAlreadyVoided,
     HoldNotFound,
     InvalidRequest,
+    NotAnExtension,
     SameWallet,
     Unavailable,
     WalletNotFound,
@@ -107,7 +108,7 @@ def capture_hold(body: dict[str, Any], hold_id: UUID) -> Any:
 
 
 @blp.route("/holds/<uuid:hold_id>/void", methods=["POST"], scope=Scope.OPERATIONS_WRITE)
-@blp.arguments(HoldVoid, example={})
+@blp.arguments(HoldVoid, example={"description": "Order 17 was cancelled"})
 @blp.doc(parameters=HEADERS, responses=LINKS)
 @blp.problems(*MONEY_PROBLEMS, *ENDED)
 @blp.response(200, HoldOperation, headers=REPLAYED)
@@ -121,7 +122,7 @@ def void_hold(body: dict[str, Any], hold_id: UUID) -> Any:
 )
 @blp.arguments(HoldExtension, example={"expires_at": "2027-01-31T12:00:00Z"})
 @blp.doc(parameters=HEADERS, responses=LINKS)
-@blp.problems(*MONEY_PROBLEMS, *ENDED)
+@blp.problems(*MONEY_PROBLEMS, *ENDED, NotAnExtension)
 @blp.response(200, HoldOperation, headers=REPLAYED)
 def extend_hold(body: dict[str, Any], hold_id: UUID) -> Any:
     """Let a hold expire later"""

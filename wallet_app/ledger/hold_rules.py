@@ -131,17 +131,20 @@ def refuse_expiry(
     wallet: WalletState, hold: Hold | None, expires_at: datetime, now: datetime
 ) -> Refusal | None:
     """Why a hold may not be made to end then: the time has passed, or is no later."""
-    after = max(now, wallet.updated_at)
-    message = "Give a time that is still to come."
-    if hold is not None:
-        if hold.expires_at is None:
-            message = "The hold does not expire: there is nothing to extend."
-        else:
-            after = max(after, hold.expires_at)
-            message = f"Give a time after {after.isoformat()}, when the hold expires."
-    if expires_at > after and (hold is None or hold.expires_at is not None):
+    if expires_at <= max(now, wallet.updated_at):
+        message = "Give a time that is still to come."
+        errors = {"expires_at": [message]}
+        return Refusal("validation_failed", message, {"errors": errors})
+    if hold is None or (hold.expires_at is not None and expires_at > hold.expires_at):
         return None
-    return Refusal("validation_failed", message, {"errors": {"expires_at": [message]}})
+    end = None if hold.expires_at is None else hold.expires_at.isoformat()
+    return Refusal(
+        "not_an_extension",
+        f"The hold expires at {end}: give a later time."
+        if end
+        else "The hold does not expire: there is nothing to extend.",
+        {"expires_at": end},
+    )
 
 
 def refuse_excess(hold: Hold, amount: Decimal) -> Refusal | None:
