@@ -90,9 +90,8 @@ def post(
         wallets = locking.lock(connection, wallet_keys)
         # A statement of its own, behind the locks: inside the locking statement it
         # would read an older snapshot and miss what the locks' last holder wrote.
-        asked_known = connection.execute(POSTED_KEYS, asked)
         asked_holds = holds.ask(connection, hold_keys)
-        known = asked_known.fetchall()
+        known = connection.execute(POSTED_KEYS, asked).fetchall()
         states = [WalletState(*row) for row in wallets]
         batch = Batch(
             situation=Situation(
@@ -116,8 +115,8 @@ def expire(wallet_keys: Collection[Key], *, lock_timeout_ms: int | None = None) 
     Returns how many; fewer than holds.MOST_RELEASED: there are no more.
     """
     with pipeline(lock_timeout_ms=lock_timeout_ms) as connection:
-        wallets = locking.lock(connection, wallet_keys)
-        states = [WalletState(*row) for row in wallets]
+        rows = locking.lock(connection, wallet_keys)
+        states = [WalletState(*row) for row in rows]
         situation = Situation({state.key: state for state in states})
         batch = Batch(situation=situation, known={})
         release(connection, batch)
