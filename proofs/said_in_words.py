@@ -21,6 +21,15 @@ CODES = {
     "precondition_failed",
     "same_wallet",
 }
+OF_SOME_TYPES = (
+    "amount",
+    "expires_at",
+    "final",
+    "from_wallet",
+    "hold",
+    "to_wallet",
+    "wallet",
+)
 # The end of a field's path, and the beginning of what is said of it.
 RULES = (
     *((name, "Give a time that lies in the years") for name in ("at", "from", "to")),
@@ -35,12 +44,12 @@ RULES = (
     ("tz", "Give an IANA time zone"),
     ("cursor", "Give next_cursor as the page before gave it"),
     ("reference_id", "Give reference_id or Idempotency-Key"),
-    ("wallet", "Not for a TRANSFER."),
-    ("wallet", "Missing data for required field."),
-    ("from_wallet", "Not for a "),
-    ("from_wallet", "Missing data for required field."),
-    ("to_wallet", "Not for a "),
-    ("to_wallet", "Missing data for required field."),
+    ("expires_at", "Give a time that lies in the years"),
+    ("expires_at", "Give a time in the next"),
+    ("expires_at", "Give a time that is still to come"),
+    # A batch's member has the fields of its type.
+    *((name, "Not for a ") for name in OF_SOME_TYPES),
+    *((name, "Missing data for required field.") for name in OF_SOME_TYPES),
 )
 
 

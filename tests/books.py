@@ -23,6 +23,8 @@ TABLES_IN_DELETE_ORDER = (
     "wallet_days",
     "wallet_totals",
     "wallet_rollups",
+    "hold_steps",
+    "holds",
     "transactions",
     "wallets",
     "kombu_message",
@@ -42,16 +44,51 @@ WALLETS_THAT_DIFFER_FROM_THEIR_HISTORY = """
        OR balance <> coalesce(history.total, 0)
        OR updated_at < history.last_at
 """
+WALLETS_THAT_HOLD_WHAT_NO_HOLD_HAS = """
+    SELECT wallets.uuid, wallets.held, open.rest FROM wallets
+    LEFT JOIN (
+        SELECT wallet_id, sum(amount - captured - released) AS rest,
+               min(expires_at) AS first
+        FROM holds WHERE status = 'open' GROUP BY wallet_id
+    ) AS open ON open.wallet_id = wallets.id
+    WHERE wallets.held <> coalesce(open.rest, 0)
+       OR coalesce(wallets.next_expiry > open.first, open.first IS NOT NULL)
+"""
+HOLDS_THAT_DIFFER_FROM_THEIR_ENTRIES = """
+    SELECT holds.id FROM holds LEFT JOIN (
+        SELECT tenant_id, coalesce(parent_reference_id, reference_id) AS id,
+               sum(CASE WHEN operation_type IN ('HOLD', 'HOLD_INCREASE') THEN amount
+                        ELSE 0 END) AS amount,
+               sum(CASE WHEN operation_type = 'CAPTURE' THEN amount ELSE 0 END)
+                   AS captured,
+               sum(held_after - held_before) AS rest, max(seq) AS last_seq
+        FROM transactions
+        WHERE operation_type IN ('HOLD', 'HOLD_INCREASE', 'HOLD_EXTEND', 'CAPTURE',
+                                 'VOID', 'EXPIRY')
+        GROUP BY 1, 2
+    ) AS history ON history.id = holds.id AND history.tenant_id = holds.tenant_id
+    LEFT JOIN hold_steps AS last
+    ON last.wallet_id = holds.wallet_id AND last.seq = history.last_seq
+    WHERE (history.amount, history.captured, history.rest)
+          IS DISTINCT FROM (holds.amount, holds.captured,
+                            holds.amount - holds.captured - holds.released)
+       OR (last.hold_id, last.status, last.amount, last.captured, last.released,
+           last.closed_by, last.expires_at)
+          IS DISTINCT FROM (holds.id, holds.status, holds.amount, holds.captured,
+                            holds.released, holds.closed_by, holds.expires_at)
+"""
 STEPS_THAT_DO_NOT_CHAIN = """
     SELECT * FROM (
         SELECT *,
                row_number() OVER steps AS place,
                lag(balance_after, 1, 0.0) OVER steps AS left_by_previous,
+               lag(held_after, 1, 0.0) OVER steps AS held_by_previous,
                lag(created_at) OVER steps AS previous_at
         FROM transactions WINDOW steps AS (PARTITION BY wallet_id ORDER BY seq)
     ) AS step
     WHERE seq <> place
        OR balance_before <> left_by_previous
+       OR held_before <> held_by_previous
        OR created_at < previous_at
 """
 TRANSFERS_WITHOUT_TWO_MATCHING_ENTRIES = """
@@ -61,7 +98,7 @@ TRANSFERS_WITHOUT_TWO_MATCHING_ENTRIES = """
     HAVING count(*) <> 2
         OR count(DISTINCT amount) <> 1
         OR string_agg(operation_type, ',' ORDER BY operation_type)
-           <> 'TRANSFER_IN,TRANSFER_OUT'
+           NOT IN ('TRANSFER_IN,TRANSFER_OUT', 'CAPTURE,CAPTURE_IN')
         OR min(wallet_id) = max(wallet_id)
         OR min(uuid::text) <> min(counterparty_uuid::text)
         OR max(uuid::text) <> max(counterparty_uuid::text)

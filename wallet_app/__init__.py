@@ -12,6 +12,7 @@ from wallet_app.balances.routes import blp as balances
 from wallet_app.config import Settings
 from wallet_app.events.following import Followers
 from wallet_app.events.routes import blp as events
+from wallet_app.holds.routes import blp as holds
 from wallet_app.http import addresses, docs, headers
 from wallet_app.http.api import UuidConverter
 from wallet_app.http.application import WalletApp
@@ -36,6 +37,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     app = WalletApp(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.config["HOLD_DAYS"] = settings.hold_days
     app.json = ExactJsonProvider(app)
     app.url_map.converters["uuid"] = UuidConverter
 
@@ -65,7 +67,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     cli.init_app(app)
 
     api = docs.create_api(app, keys_needed=settings.access == "keys")
-    features = (balances, operations, events, statistics, statements, webhooks)
+    features = (balances, operations, holds, events, statistics, statements, webhooks)
     for blueprint in (*features, access_routes, health.blp):
         api.register_blueprint(blueprint)
     # Before each request: its address, whose key it is, what is left to that key.

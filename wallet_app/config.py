@@ -45,6 +45,7 @@ class Settings:
     deadline_ms: int = 10_000
     lock_timeout_ms: int = 400
     statement_timeout_ms: int = 10_000
+    hold_days: int = 366
     max_body_bytes: int = 1024 * 1024
     rollup_interval_seconds: int = 5
     webhooks_private: bool = False
@@ -102,6 +103,7 @@ class Settings:
                 statement_timeout_ms=env.int(
                     "STATEMENT_TIMEOUT_MS", cls.statement_timeout_ms, validate=positive
                 ),
+                hold_days=env.int("HOLD_DAYS", cls.hold_days, validate=positive),
                 max_body_bytes=env.int(
                     "MAX_BODY_BYTES", cls.max_body_bytes, validate=positive
                 ),

@@ -130,6 +130,30 @@ class WalletNotActive(WalletError):
     code, status, title = "wallet_not_active", 409, "The wallet does not move money"
 
 
+class HoldNotFound(WalletError):
+    code, status, title = "hold_not_found", 404, "There is no such hold"
+
+
+class ExceedsHold(WalletError):
+    code, status, title = "exceeds_hold", 409, "The hold has less left"
+
+
+class HoldAlreadyCaptured(WalletError):
+    code, status, title = "hold_already_captured", 409, "The hold was captured"
+
+
+class HoldAlreadyVoided(WalletError):
+    code, status, title = "hold_already_voided", 409, "The hold was voided"
+
+
+class HoldAlreadyExpired(WalletError):
+    code, status, title = "hold_already_expired", 409, "The hold has expired"
+
+
+class NotAnExtension(WalletError):
+    code, status, title = "not_an_extension", 409, "The hold would end no later"
+
+
 class StatementNotReady(WalletError):
     """Says after how many seconds to ask again."""
 

@@ -131,6 +131,7 @@ def objects(app, context, make_wallet, make_key):
     wallet = make_wallet(5)
     moved = client.get(f"/api/v1/wallets/{wallet}/transactions").json["data"][0]
     january = {"from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"}
+    held = client.post(f"/api/v1/wallets/{wallet}/holds", json={"amount": "1.00"})
     asked = client.post(f"/api/v1/wallets/{wallet}/statements", json=january)
     webhooks = "/api/v1/webhooks"
     webhook = client.post(webhooks, json={"url": "https://example.com/hook"}).json
@@ -138,6 +139,7 @@ def objects(app, context, make_wallet, make_key):
     return {
         "uuid": wallet,
         "reference_id": moved["reference_id"],
+        "hold_id": held.json["hold"]["id"],
         "statement_id": asked.json["id"],
         "webhook_id": webhook["id"],
         "delivery_id": test["id"],

@@ -29,13 +29,14 @@ from wallet_app.database.connections import (
 )
 
 # Rooms with tasks; each has them in a module of that name.
-ROOMS = ("background", "books", "feed", "statistics", "statements", "webhooks")
+ROOMS = ("background", "books", "feed", "holds", "statistics", "statements", "webhooks")
 RELAY_INTERVAL_S = 1
 RESUME_INTERVAL_S = 10
 PRUNE_INTERVAL_S = 60
 # How soon a worker takes the deliveries up again that another has left.
 DELIVER_INTERVAL_S = 5
 SWEEP_INTERVAL_S = 20
+TIDY_INTERVAL_S = 10
 CLEAN_UP_INTERVAL_S = 15 * 60
 # Beside money requests, whose processes have 0.
 NICENESS = 10
@@ -157,6 +158,7 @@ def schedule(settings: Settings) -> dict[str, Any]:
             "statements.tasks.expire_statements", CLEAN_UP_INTERVAL_S
         ),
         "deliver-webhooks": entry("webhooks.tasks.deliver", DELIVER_INTERVAL_S),
+        "tidy-holds": entry("holds.tasks.tidy", TIDY_INTERVAL_S),
         "sweep-books": entry("books.tasks.sweep", SWEEP_INTERVAL_S),
         "clean-up-webhooks": entry("webhooks.tasks.clean_up", PRUNE_INTERVAL_S),
         "forget-workers": entry("background.tasks.forget_workers", CLEAN_UP_INTERVAL_S),

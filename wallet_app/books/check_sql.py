@@ -14,11 +14,13 @@ from sqlalchemy import (
 from wallet_app.ledger.operation_types import INCOMING, OUTGOING, OperationType
 from wallet_app.ledger.sql import WALLETS
 
+# Entries that are never alone; a capture may lead out of the service.
 PAIRED = [
     entry
     for operation in OperationType
     if len(operation.entry_types) == 2
-    for entry in operation.entry_types
+    for field, entry in zip(operation.wallet_fields, operation.entry_types, strict=True)
+    if field in operation.optional_fields or not operation.optional_fields
 ]
 
 # The wallets that come next, with the numbers of their entries.
@@ -34,7 +36,7 @@ NEXT_WALLETS = (
 # transfer, that there is one other entry, which says the opposite.
 CHECK_SQL = """
 WITH span AS MATERIALIZED (
-    SELECT wallets.id, wallets.uuid, wallets.balance, wallets.version,
+    SELECT wallets.id, wallets.uuid, wallets.balance, wallets.version, wallets.held,
            given.after_seq, given.after_balance,
            least(wallets.version, given.after_seq + given.most) AS to_seq
     FROM unnest(:wallet_ids, :after_seqs, :after_balances, :mosts)
@@ -48,10 +50,11 @@ WITH span AS MATERIALIZED (
     ON posted.wallet_id = span.id
     AND posted.seq > span.after_seq AND posted.seq <= span.to_seq
 ), step AS (
-    SELECT entry.wallet_id, entry.seq, entry.balance_after,
+    SELECT entry.wallet_id, entry.seq, entry.balance_after, entry.held_after,
            entry.seq = entry.after_seq + row_number() OVER steps
            AND balance_before = lag(balance_after, 1, after_balance) OVER steps
-           AND balance_after = balance_before + added AS follows,
+           AND balance_after = balance_before + added
+           AND held_before = lag(held_after, 1, held_before) OVER steps AS follows,
            CASE WHEN transfer_id IS NULL THEN operation_type <> ALL(:paired)
                 ELSE other.entries = 1 AND other.fitting = 1 END AS is_paired
     FROM entry
@@ -74,6 +77,7 @@ WITH span AS MATERIALIZED (
 ), checked AS (
     SELECT wallet_id, count(*) AS entries,
            (array_agg(balance_after ORDER BY seq DESC))[1] AS balance,
+           (array_agg(held_after ORDER BY seq DESC))[1] AS held,
            min(seq) FILTER (WHERE follows IS NOT TRUE) AS bad_seq,
            min(seq) FILTER (WHERE is_paired IS NOT TRUE) AS unpaired_seq
     FROM step GROUP BY wallet_id
@@ -81,6 +85,9 @@ WITH span AS MATERIALIZED (
 SELECT span.id, span.uuid, span.balance, span.version, span.after_seq, span.to_seq,
        coalesce(checked.entries, 0) AS entries,
        coalesce(checked.balance, span.after_balance) AS history_balance,
+       span.held, coalesce(checked.held, 0) AS history_held,
+       coalesce((SELECT sum(amount - captured - released) FROM holds
+                 WHERE wallet_id = span.id AND status = 'open'), 0) AS holds_rest,
        checked.bad_seq, checked.unpaired_seq,
        EXISTS (SELECT FROM transactions
                WHERE wallet_id = span.id AND seq > span.version) AS goes_on

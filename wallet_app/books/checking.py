@@ -125,3 +125,13 @@ def faults_of(row: AnyRow) -> Iterator[Mismatch]:
             BALANCE,
             f"it holds {row.balance}, its history adds up to {row.history_balance}",
         )
+    elif row.held != row.holds_rest:
+        yield fault(
+            BALANCE,
+            f"{row.held} of it is held, its open holds have {row.holds_rest}",
+        )
+    elif row.to_seq == row.version and row.history_held != row.held:
+        yield fault(
+            BALANCE,
+            f"{row.held} of it is held, in its history {row.history_held}",
+        )

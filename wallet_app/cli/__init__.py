@@ -6,6 +6,7 @@ from wallet_app.cli.books import audit_command
 from wallet_app.cli.demo import demo_command
 from wallet_app.cli.events import events_group
 from wallet_app.cli.failures import WalletGroup
+from wallet_app.cli.holds import COMMANDS, hold_command, holds_command
 from wallet_app.cli.keys import keys_group
 from wallet_app.cli.reports import rollup_command, statement_command, stats_command
 from wallet_app.cli.seed import seed_command
@@ -28,6 +29,8 @@ wallet = WalletGroup(
         show_command,
         history_command,
         *map(move_command, OF_ONE_WALLET),
+        *map(hold_command, COMMANDS),
+        holds_command,
         demo_command,
         seed_command,
         rollup_command,

@@ -26,7 +26,7 @@ from wallet_app.http.fields import parse_uuid
 from wallet_app.ledger.group_commit import GroupCommit
 from wallet_app.ledger.operation_types import OperationType
 from wallet_app.ledger.posting import Outcome, Receipt
-from wallet_app.ledger.rules import Operation, Refusal
+from wallet_app.ledger.rules import ZERO, Operation, Refusal
 
 MAX_KEY_LENGTH = 255
 # int() refuses thousands of digits.
@@ -89,11 +89,14 @@ def operation_from(
         operation_type=operation_type,
         wallet_uuid=wallet_uuid,
         target_uuid=target_uuid,
-        amount=body["amount"],
+        # Without one, all that is left of a hold.
+        amount=body.get("amount") or ZERO,
         description=body["description"],
         reference_id=reference_from(body["reference_id"], key_from_header()),
         expected_version=expected_version(),
         parent_reference_id=parent_reference_id,
+        final=body.get("final", False),
+        expires_at=body.get("expires_at"),
     )
 
 

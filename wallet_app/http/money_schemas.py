@@ -1,26 +1,44 @@
 """What the bodies of requests that move money share."""
 
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import marshmallow as ma
+from flask import current_app
 from marshmallow.validate import Length
 
-from wallet_app.http.fields import AMOUNT_PATTERN, TEXT_PATTERN, Amount, Text, Uuid
+from wallet_app.http.fields import (
+    AMOUNT_PATTERN,
+    TEXT_PATTERN,
+    Amount,
+    Moment,
+    Text,
+    Uuid,
+)
 from wallet_app.http.lean import LeanSchema
 
 MAX_DESCRIPTION = 1000
 OTHER_UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
-class MoneyMove(LeanSchema):
-    """What every operation has."""
+def check_hold_expiry(moment: datetime) -> None:
+    days: int = current_app.config["HOLD_DAYS"]
+    if moment > datetime.now(UTC) + timedelta(days=days):
+        raise ma.ValidationError(f"Give a time in the next {days} days.")
 
-    amount = Amount(
-        required=True,
-        metadata={
-            "description": "Above zero, with at most the currency's digits: "
-            "a decimal string, or a JSON number, which is read exactly",
-            "pattern": AMOUNT_PATTERN,
-            "example": "1000.00",
-        },
-    )
+
+class HoldExpiry(Moment):
+    """When a hold is to end: not too far ahead. Whether it has passed, rules say."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        moment: datetime = super()._deserialize(value, attr, data, **kwargs)
+        check_hold_expiry(moment)
+        return moment
+
+
+class DescribedMove(LeanSchema):
+    """What every operation has, whether or not it names an amount."""
+
     description = Text(
         load_default=None,
         allow_none=True,
@@ -31,4 +49,18 @@ class MoneyMove(LeanSchema):
         load_default=None,
         allow_none=True,
         metadata={"description": "Makes a retry safe; one for each operation"},
+    )
+
+
+class MoneyMove(DescribedMove):
+    """What an operation with an amount has."""
+
+    amount = Amount(
+        required=True,
+        metadata={
+            "description": "Above zero, with at most the currency's digits: "
+            "a decimal string, or a JSON number, which is read exactly",
+            "pattern": AMOUNT_PATTERN,
+            "example": "1000.00",
+        },
     )

@@ -7,6 +7,7 @@ from wallet_app.http.fields import Amount, Moment, Uuid
 from wallet_app.http.lean import LeanSchema
 from wallet_app.ledger.operation_types import EntryType
 
+HOLD_STATES = ("open", "captured", "voided", "expired")
 DEMO_UUID = "123e4567-e89b-12d3-a456-426614174000"
 
 
@@ -43,6 +44,26 @@ class TransactionDetails(LeanSchema):
         allow_none=True, metadata={"description": "What its client said about it"}
     )
     created_at = Moment()
+
+
+class HoldDetails(LeanSchema):
+    """Money of a wallet that is promised."""
+
+    id = Uuid(metadata={"description": "The reference of what made it"})
+    wallet_uuid = Uuid(metadata={"example": DEMO_UUID})
+    currency = ma.fields.String(metadata={"example": "USD"})
+    amount = Amount(metadata={"example": "80.00"})
+    captured = Amount(metadata={"description": "Taken so far", "example": "0.00"})
+    released = Amount(metadata={"description": "Given back", "example": "0.00"})
+    remaining = Amount(metadata={"description": "Still held", "example": "80.00"})
+    status = ma.fields.String(validate=OneOf(HOLD_STATES))
+    closed_by = ma.fields.String(
+        allow_none=True, validate=OneOf(["capture", "void", "expiry"])
+    )
+    expires_at = Moment(allow_none=True)
+    description = ma.fields.String(allow_none=True)
+    created_at = Moment()
+    updated_at = Moment()
 
 
 class WalletBalance(LeanSchema):

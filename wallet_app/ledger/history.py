@@ -26,9 +26,20 @@ def seq_before(moment: Any, wallet_id: Any = WALLET_ID) -> ScalarSelect[int]:
 
 def balance_at_seq(seq: ColumnElement[Any] | ScalarSelect[int]) -> ScalarSelect[Any]:
     """The wallet's balance after a transaction; NULL if there is none."""
+    return at_seq("balance_after", seq)
+
+
+def held_at_seq(seq: ColumnElement[Any] | ScalarSelect[int]) -> ScalarSelect[Any]:
+    """What of it was held after a transaction; NULL if there is none."""
+    return at_seq("held_after", seq)
+
+
+def at_seq(
+    column: str, seq: ColumnElement[Any] | ScalarSelect[int]
+) -> ScalarSelect[Any]:
     step = Transaction.__table__.alias()
     return (
-        select(step.c.balance_after)
+        select(step.c[column])
         .where(step.c.wallet_id == WALLET_ID, step.c.seq == seq)
         .scalar_subquery()
     )

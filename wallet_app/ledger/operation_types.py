@@ -48,24 +48,47 @@ class EntryType(StrEnum):
     REFUND_IN = "REFUND_IN", 1
 
 
+ENTRIES_OF_HOLDS = frozenset(
+    {
+        EntryType.HOLD,
+        EntryType.HOLD_INCREASE,
+        EntryType.HOLD_EXTEND,
+        EntryType.CAPTURE,
+        EntryType.VOID,
+        EntryType.EXPIRY,
+    }
+)
+
+
 class OperationType(StrEnum):
     """What a client asks for.
 
     `wallet_fields` are the wallets that a request names, one or two of one currency;
     `entry_types` what is written into the history of each, in the same order: the
-    first entry carries the operation's reference. `purpose` is for people.
+    first entry carries the operation's reference. `purpose` is for people. A `hold`
+    stands for the wallet in which it is; `optional_fields` may be left out.
     """
 
     purpose: str
     wallet_fields: tuple[str, ...]
     entry_types: tuple[EntryType, ...]
+    optional_fields: frozenset[str]
+    of_hold: bool
 
-    def __new__(cls, name: str, purpose: str, entries: Mapping[str, EntryType]) -> Self:
+    def __new__(
+        cls,
+        name: str,
+        purpose: str,
+        entries: Mapping[str, EntryType],
+        optional_fields: tuple[str, ...] = (),
+    ) -> Self:
         member = str.__new__(cls, name)
         member._value_ = name
         member.purpose = purpose
         member.wallet_fields = tuple(entries)
         member.entry_types = tuple(entries.values())
+        member.optional_fields = frozenset(optional_fields)
+        member.of_hold = member.entry_types[0] in ENTRIES_OF_HOLDS
         return member
 
     DEPOSIT = "DEPOSIT", "Put money into a wallet.", {"wallet": EntryType.DEPOSIT}
@@ -79,10 +102,38 @@ class OperationType(StrEnum):
         "Move money between two wallets.",
         {"from_wallet": EntryType.TRANSFER_OUT, "to_wallet": EntryType.TRANSFER_IN},
     )
+    HOLD = "HOLD", "Promise money of a wallet to a hold.", {"wallet": EntryType.HOLD}
+    HOLD_INCREASE = (
+        "HOLD_INCREASE",
+        "Promise more money to an open hold.",
+        {"hold": EntryType.HOLD_INCREASE},
+    )
+    HOLD_EXTEND = (
+        "HOLD_EXTEND",
+        "Let an open hold expire later.",
+        {"hold": EntryType.HOLD_EXTEND},
+    )
+    CAPTURE = (
+        "CAPTURE",
+        "Take what is held, out of the service or into another wallet.",
+        {"hold": EntryType.CAPTURE, "to_wallet": EntryType.CAPTURE_IN},
+        ("to_wallet",),
+    )
+    VOID = "VOID", "Give back what a hold still has.", {"hold": EntryType.VOID}
+    # The ledger's own: nobody asks for it.
+    EXPIRY = (
+        "EXPIRY",
+        "Give back what a hold has when its time is over.",
+        {"hold": EntryType.EXPIRY},
+    )
 
 
-# Those that a wallet's own path takes.
-OF_ONE_WALLET = [one for one in OperationType if one.wallet_fields == ("wallet",)]
+# Those that clients ask for.
+ASKED_FOR = [one for one in OperationType if one is not OperationType.EXPIRY]
+# Those that a wallet's own path takes: they bring money in or out.
+OF_ONE_WALLET = [
+    one for one in OperationType if one.wallet_fields == ("wallet",) and not one.of_hold
+]
 # By the entry that carries the reference, the operation that wrote it.
 BY_FIRST_ENTRY = {one.entry_types[0]: one for one in OperationType}
 INCOMING = tuple(one for one in EntryType if one.sign > 0)

@@ -1,7 +1,7 @@
 """Posts a batch of operations in one locked database transaction."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -10,14 +10,16 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Connection
+from uuid_utils.compat import uuid7
 
 from wallet_app.database import pipeline
-from wallet_app.ledger import locking, rules
+from wallet_app.ledger import hold_rules, holds, locking, rules
 from wallet_app.ledger.entries import ENTRIES_BY_KEY, ENTRIES_BY_KEY_SQL, read_entry
 from wallet_app.ledger.observer import Times, observing
-from wallet_app.ledger.operation_types import BY_FIRST_ENTRY
+from wallet_app.ledger.operation_types import BY_FIRST_ENTRY, ENTRIES_OF_HOLDS
 from wallet_app.ledger.rules import (
     Entry,
+    Hold,
     Key,
     Operation,
     Refusal,
@@ -57,10 +59,14 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What an operation wrote; `replayed` when an earlier call had written it."""
+    """What an operation wrote; `replayed` when an earlier call had written it.
+
+    `hold` is the hold as the operation left it, if it is one of a hold.
+    """
 
     entries: tuple[Entry, ...]
     replayed: bool = False
+    hold: Hold | None = None
 
 
 Outcome = Receipt | Refusal
@@ -78,17 +84,22 @@ def post(
     operations = [operation for unit in units for operation in unit.operations]
     wallet_keys = {key for unit in units for key in unit.wallet_keys}
     asked = key_texts(operation.key for operation in operations)
+    hold_keys = {one.hold_key for one in operations if one.parent_reference_id}
     with pipeline(lock_timeout_ms=lock_timeout_ms) as connection:
         began = perf_counter()
         wallets = locking.lock(connection, wallet_keys)
         # A statement of its own, behind the locks: inside the locking statement it
         # would read an older snapshot and miss what the locks' last holder wrote.
+        asked_holds = holds.ask(connection, hold_keys)
         known = connection.execute(POSTED_KEYS, asked).fetchall()
         states = [WalletState(*row) for row in wallets]
         batch = Batch(
-            situation=Situation({state.key: state for state in states}),
+            situation=Situation(
+                {state.key: state for state in states}, holds.read(asked_holds)
+            ),
             known=known_receipts(connection, known),
         )
+        release(connection, batch)
         locked = perf_counter()
         outcomes = [batch.decide(unit) for unit in units]
         inserted = write(connection, batch)
@@ -98,6 +109,44 @@ def post(
     return outcomes
 
 
+def expire(wallet_keys: Collection[Key], *, lock_timeout_ms: int | None = None) -> int:
+    """Release holds of these wallets whose time is over, a bounded number of them.
+
+    Returns how many; fewer than holds.MOST_RELEASED: there are no more.
+    """
+    with pipeline(lock_timeout_ms=lock_timeout_ms) as connection:
+        rows = locking.lock(connection, wallet_keys)
+        states = [WalletState(*row) for row in rows]
+        situation = Situation({state.key: state for state in states})
+        batch = Batch(situation=situation, known={})
+        release(connection, batch)
+        write(connection, batch)
+    return len(batch.entries)
+
+
+def release(connection: psycopg.Connection, batch: "Batch") -> None:
+    """Give back what is due: of wallets whose next_expiry has come, of holds named.
+
+    It is no part of any unit, and stays whatever becomes of them.
+    """
+    situation, now = batch.situation, batch.now
+    waiting = {}
+    for wallet in situation.wallets.values():
+        if wallet.next_expiry is not None:
+            moment = max(now, wallet.updated_at)
+            if wallet.next_expiry <= moment:
+                waiting[wallet.id] = wallet, moment
+    if waiting:
+        batch.is_rescheduled = True
+        for hold in holds.read_due(connection, waiting):
+            situation.holds[hold.key] = hold
+    for hold in list(situation.holds.values()):
+        wallet_of = situation.wallets.get((hold.tenant_id, hold.wallet_uuid))
+        if wallet_of is not None and hold_rules.is_due(hold, wallet_of, now):
+            entries, after = hold_rules.expire(situation, hold, uuid7(), now)
+            batch.add(entries, after)
+
+
 def known_receipts(
     connection: psycopg.Connection, keys: Sequence[Key]
 ) -> dict[Key, Receipt]:
@@ -105,7 +154,14 @@ def known_receipts(
     if not keys:
         return {}
     rows = connection.execute(ENTRIES_BY_KEY_SQL, key_texts(keys))
-    return receipts_of(rows)
+    receipts = receipts_of(rows)
+    firsts = [receipt.entries[0] for receipt in receipts.values()]
+    of_holds = [entry for entry in firsts if entry.entry_type in ENTRIES_OF_HOLDS]
+    steps = holds.read_steps(connection, of_holds)
+    for entry in of_holds:
+        hold = steps[entry.wallet_id, entry.seq]
+        receipts[entry.key] = replace(receipts[entry.key], hold=hold)
+    return receipts
 
 
 def find_receipt(connection: Connection, operation: Key) -> Receipt | None:
@@ -130,6 +186,10 @@ class Batch:
         self.situation = situation
         self.known = known
         self.entries: list[Entry] = []
+        # What the entries have made of their holds.
+        self.hold_steps: list[tuple[Entry, Hold]] = []
+        # Whether some wallet's next_expiry is another than the database has.
+        self.is_rescheduled = False
         self.now = datetime.now(UTC)
 
     def number(self, inserted: Iterable[tuple[Any, ...]]) -> None:
@@ -137,6 +197,11 @@ class Batch:
         ids = {(wallet_id, seq): row_id for wallet_id, seq, row_id in inserted}
         for entry in self.entries:
             entry.id = ids[entry.wallet_id, entry.seq]
+
+    def add(self, entries: tuple[Entry, ...], hold: Hold | None = None) -> None:
+        self.entries.extend(entries)
+        if hold is not None:
+            self.hold_steps.append((entries[0], hold))
 
     def decide(self, unit: Unit) -> list[Outcome]:
         if not unit.atomic:
@@ -146,25 +211,32 @@ class Batch:
     def decide_one(self, operation: Operation) -> Outcome:
         known = self.known.get(operation.key)
         if known is not None:
-            if rules.is_same(operation, known.entries[0]):
+            if is_same(operation, known):
                 return replace(known, replayed=True)
             return Refusal(
                 "idempotency_key_reused",
                 f"The reference {operation.reference_id} belongs to another operation; "
                 "use a new one for each operation.",
             )
-        decision = rules.decide(self.situation, operation, self.now)
-        if isinstance(decision, Refusal):
-            return decision
-        receipt = Receipt(decision)
-        self.entries.extend(decision)
+        if operation.operation_type.of_hold:
+            step = hold_rules.decide(self.situation, operation, self.now)
+            if isinstance(step, Refusal):
+                return step
+            receipt = Receipt(step[0], hold=step[1])
+            self.add(*step)
+        else:
+            decision = rules.decide(self.situation, operation, self.now)
+            if isinstance(decision, Refusal):
+                return decision
+            receipt = Receipt(decision)
+            self.entries.extend(decision)
         self.known[operation.key] = receipt
         return receipt
 
     def decide_all_or_none(self, operations: Sequence[Operation]) -> list[Outcome]:
         """Stops at the first refusal and takes back what the unit had decided."""
         before = self.situation.copy(operations)
-        mark = len(self.entries)
+        mark, step_mark = len(self.entries), len(self.hold_steps)
         outcomes: list[Outcome] = []
         for operation in operations:
             outcomes.append(self.decide_one(operation))
@@ -172,9 +244,17 @@ class Batch:
                 for entry in self.entries[mark:]:
                     self.known.pop(entry.key, None)
                 del self.entries[mark:]
+                del self.hold_steps[step_mark:]
                 self.situation.restore(before)
                 break
         return outcomes
+
+
+def is_same(operation: Operation, known: Receipt) -> bool:
+    """Whether the operation is the one that is known: a retry."""
+    if operation.operation_type.of_hold:
+        return hold_rules.is_same(operation, known.entries[0], known.hold)
+    return rules.is_same(operation, known.entries[0])
 
 
 STATE_FIELDS = {name: name for name in HOLDING_COLUMNS} | {"wallet_id": "id"}
@@ -189,7 +269,7 @@ def write(connection: psycopg.Connection, batch: Batch) -> Iterable[tuple[Any, .
         return ()
     changed = {entry.wallet_key for entry in batch.entries}
     states = [batch.situation.wallets[key] for key in changed]
-    is_full = any(
+    is_full = batch.is_rescheduled or any(
         one.held_after
         or one.held_before
         or one.parent_reference_id is not None
@@ -200,6 +280,8 @@ def write(connection: psycopg.Connection, batch: Batch) -> Iterable[tuple[Any, .
         connection.execute(UPDATE_WALLETS, state_arrays(states, STATE_COLUMNS))
         return connection.execute(INSERT_TRANSACTIONS, entry_arrays(batch.entries))
     connection.execute(UPDATE_HOLDING_WALLETS, state_arrays(states, HOLDING_COLUMNS))
+    if batch.hold_steps:
+        holds.write(connection, batch.hold_steps)
     arrays = entry_arrays(batch.entries) | full_arrays(batch.entries)
     return connection.execute(INSERT_FULL_TRANSACTIONS, arrays)
 

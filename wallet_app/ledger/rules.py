@@ -23,6 +23,8 @@ class Operation:
     `metadata` is kept with its first entry. `parent_reference_id` is that of an earlier
     operation on which this one acts.
     `occurred_at` dates an imported operation; None means the time of posting.
+    Of holds: an `amount` of 0 stands for all that is left, `final` gives back what a
+    capture leaves, and `expires_at` is the end that a hold gets.
     """
 
     tenant_id: int
@@ -36,10 +38,17 @@ class Operation:
     occurred_at: datetime | None = None
     metadata: dict[str, object] | None = None
     parent_reference_id: UUID | None = None
+    final: bool = False
+    expires_at: datetime | None = None
 
     @property
     def key(self) -> Key:
         return self.tenant_id, self.reference_id
+
+    @property
+    def hold_key(self) -> Key:
+        """The hold's, if it is an operation of one."""
+        return self.tenant_id, self.parent_reference_id or self.reference_id
 
     @property
     def wallet_keys(self) -> tuple[Key, ...]:
@@ -112,19 +121,61 @@ class Entry:
         return self.tenant_id, self.wallet_uuid
 
 
+@dataclass(slots=True, kw_only=True)
+class Hold:
+    """Money of a wallet that is promised, as it is after an entry.
+
+    Its id is the reference of the operation that made it. What is left of `amount` is
+    held: `captured` has been taken, `released` given back. `asked_amount`,
+    `asked_expires_at` and `final` are what the entry's operation has asked for.
+    """
+
+    tenant_id: int
+    id: UUID
+    wallet_id: int
+    wallet_uuid: UUID
+    currency: str
+    amount: Decimal
+    captured: Decimal = ZERO
+    released: Decimal = ZERO
+    status: str = "open"
+    closed_by: str | None = None
+    expires_at: datetime | None
+    description: str | None
+    created_at: datetime
+    updated_at: datetime
+    asked_amount: Decimal = ZERO
+    asked_expires_at: datetime | None = None
+    final: bool = False
+
+    @property
+    def key(self) -> Key:
+        return self.tenant_id, self.id
+
+    @property
+    def remaining(self) -> Decimal:
+        return self.amount - self.captured - self.released
+
+
 @dataclass(slots=True)
 class Situation:
     """What a batch's locks make certain; `decide` moves it on."""
 
     wallets: dict[Key, WalletState]
+    holds: dict[Key, Hold] = field(default_factory=dict)
 
     def copy(self, operations: Iterable[Operation]) -> "Situation":
-        """The part that these operations may change, to be put back by `restore`."""
+        """What is there now, to be put back by `restore` after these operations.
+
+        A hold is not changed but replaced by the next.
+        """
         keys = {key for operation in operations for key in operation.wallet_keys}
-        return Situation({k: replace(v) for k, v in self.wallets.items() if k in keys})
+        wallets = {k: replace(v) for k, v in self.wallets.items() if k in keys}
+        return Situation(wallets, dict(self.holds))
 
     def restore(self, before: "Situation") -> None:
         self.wallets.update(before.wallets)
+        self.holds = before.holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +208,13 @@ def decide(
         refusal = refusal or refuse(state, entry_type, operation.amount)
     if refusal is not None:
         return refusal
+    return post_legs(legs, operation, now)
+
+
+def post_legs(
+    legs: Iterable[tuple[WalletState, EntryType]], operation: Operation, now: datetime
+) -> tuple[Entry, ...]:
+    """Post the operation's entry in each wallet, each with the other's name."""
     entries = tuple([post(*leg, operation, now) for leg in legs])
     if len(entries) > 1:
         entries[0].counterparty_uuid = entries[1].wallet_uuid
@@ -195,13 +253,21 @@ def refuse(
         return Refusal(
             "wallet_not_active", f"The wallet {wallet.uuid} is {wallet.status}."
         )
+    refusal = refuse_digits(wallet, amount)
+    if refusal is not None:
+        return refusal
+    if entry_type.sign > 0:
+        return refuse_balance(wallet, wallet.balance + amount)
+    return refuse_funds(wallet, wallet.available, amount)
+
+
+def refuse_digits(wallet: WalletState, amount: Decimal) -> Refusal | None:
+    """Why the amount is none of the wallet's currency, or None."""
     if not money.fits(amount, wallet.currency):
         digits = money.exponent(wallet.currency)
         detail = f"{wallet.currency} has {digits} digits after the decimal point."
         return Refusal("invalid_amount", detail, {"errors": {"amount": [detail]}})
-    if entry_type.sign > 0:
-        return refuse_balance(wallet, wallet.balance + amount)
-    return refuse_funds(wallet, wallet.available, amount)
+    return None
 
 
 def refuse_balance(wallet: WalletState, balance: Decimal) -> Refusal | None:

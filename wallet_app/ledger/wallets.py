@@ -14,6 +14,9 @@ from sqlalchemy import (
     String,
     Uuid,
     bindparam,
+    case,
+    func,
+    literal_column,
     select,
     update,
 )
@@ -23,11 +26,34 @@ from uuid_utils.compat import uuid7
 from wallet_app.database import AnyRow, read_copy, settled, transaction
 from wallet_app.database.conflicts import repeated
 from wallet_app.errors import WalletNotFound
+from wallet_app.ledger.holds import HOLDS
 from wallet_app.ledger.journal import append_created
 from wallet_app.ledger.models import Wallet
 from wallet_app.ledger.sql import WALLETS, unnested
 from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 
+# What is held by holds whose time is over is free, though nobody has come by yet to
+# release it: looked for only where the row says that there may be some.
+MOMENT = func.greatest(func.now(), WALLETS.updated_at)
+OVERDUE = case(
+    (
+        WALLETS.next_expiry <= MOMENT,
+        select(
+            func.coalesce(
+                func.sum(HOLDS.amount - HOLDS.captured - HOLDS.released),
+                literal_column("0"),
+            )
+        )
+        .where(
+            HOLDS.wallet_id == WALLETS.id,
+            HOLDS.status == literal_column("'open'"),
+            HOLDS.expires_at <= MOMENT,
+        )
+        .correlate(Wallet.__table__)
+        .scalar_subquery(),
+    ),
+    else_=literal_column("0"),
+)
 SELECT_WALLETS = select(
     WALLETS.id,
     WALLETS.tenant_id,
@@ -38,8 +64,10 @@ SELECT_WALLETS = select(
     WALLETS.version,
     WALLETS.created_at,
     WALLETS.updated_at,
-    WALLETS.held,
-    (WALLETS.balance - WALLETS.held - WALLETS.minimum_balance).label("available"),
+    (WALLETS.held - OVERDUE).label("held"),
+    (WALLETS.balance - WALLETS.held + OVERDUE - WALLETS.minimum_balance).label(
+        "available"
+    ),
     WALLETS.revision,
 )
 TENANT = bindparam("tenant_id", type_=Integer)

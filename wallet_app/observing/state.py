@@ -73,6 +73,11 @@ SELECT
      WHERE name = :rollup_beat) AS rollup_age,
     (SELECT count(*) FROM heartbeats WHERE starts_with(name, :worker)
      AND seen_at > now() - :alive_for) AS workers,
+    (SELECT count(*) FROM (
+        SELECT FROM holds WHERE status = 'open' AND expires_at <= now() LIMIT :most
+     ) AS counted) AS overdue_holds,
+    (SELECT extract(epoch FROM now() - min(expires_at)) FROM holds
+     WHERE status = 'open' AND expires_at <= now()) AS holds_overdue,
     hook.deliveries, greatest(hook.overdue, 0) AS overdue,
     hook.failing, hook.disabled, activity.transaction, activity.snapshot,
     sweep.wallets, sweep.entries,
@@ -121,6 +126,14 @@ GAUGES = {
     "overdue": (
         "wallet_webhook_overdue_seconds",
         "By how much the delivery that is due for longest is late",
+    ),
+    "overdue_holds": (
+        "wallet_holds_overdue",
+        f"Holds whose time is over and nobody has released, up to {MOST_COUNTED:,}",
+    ),
+    "holds_overdue": (
+        "wallet_holds_overdue_seconds",
+        "Since when the first of them is",
     ),
     "failing": ("wallet_webhooks_failing", "Webhooks whose last attempt has failed"),
     "disabled": ("wallet_webhooks_disabled", "Webhooks that are disabled"),

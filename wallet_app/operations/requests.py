@@ -2,37 +2,68 @@
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 from uuid_utils.compat import uuid7
 
+from wallet_app.database import settled
 from wallet_app.http.caller import caller
 from wallet_app.http.money_requests import error_of, key_from_header
+from wallet_app.ledger import holds
 from wallet_app.ledger.operation_types import OperationType
 from wallet_app.ledger.posting import Outcome, Unit
-from wallet_app.ledger.rules import Operation, Refusal
+from wallet_app.ledger.rules import ZERO, Operation, Refusal
 
 
 def unit_from(body: dict[str, Any]) -> Unit:
     """The operations of a batch; its Idempotency-Key gives each one its own key."""
     key, tenant_id = key_from_header(), caller().tenant_id
+    members = body["operations"]
+    references = [
+        member["reference_id"] or (uuid5(key, str(index)) if key else uuid7())
+        for index, member in enumerate(members)
+    ]
+    hold_wallets = wallets_of_holds(tenant_id, members, references)
     operations = []
-    for index, member in enumerate(body["operations"]):
+    for member, reference_id in zip(members, references, strict=True):
         operation_type = OperationType[member["operation_type"]]
-        wallet, *target = [member[name] for name in operation_type.wallet_fields]
+        wallet, *target = [member.get(name) for name in operation_type.wallet_fields]
+        hold = member.get("hold")
         operations.append(
             Operation(
                 tenant_id=tenant_id,
                 operation_type=operation_type,
-                wallet_uuid=wallet,
+                # Of an unknown hold, none: the ledger refuses it by its own name.
+                wallet_uuid=hold_wallets.get(hold, hold) if hold else wallet,
                 target_uuid=target[0] if target else None,
-                amount=member["amount"],
+                amount=member.get("amount", ZERO),
                 description=member["description"],
-                reference_id=member["reference_id"]
-                or (uuid5(key, str(index)) if key else uuid7()),
+                reference_id=reference_id,
+                parent_reference_id=hold,
+                final=member.get("final", False),
+                expires_at=member.get("expires_at"),
             )
         )
     return Unit(operations, atomic=body["atomic"])
+
+
+def wallets_of_holds(
+    tenant_id: int, members: Sequence[dict[str, Any]], references: Sequence[UUID]
+) -> dict[UUID, UUID]:
+    """The wallets of the holds that members name, by the holds' ids.
+
+    A member may name a hold that one before it makes.
+    """
+    named = {member["hold"] for member in members if "hold" in member}
+    if not named:
+        return {}
+    made = {
+        reference: member["wallet"]
+        for member, reference in zip(members, references, strict=True)
+        if member["operation_type"] == OperationType.HOLD
+    }
+    with settled() as connection:
+        return made | holds.wallets_of(connection, tenant_id, named)
 
 
 def raise_whole_refusal(unit: Unit, outcomes: Sequence[Outcome]) -> None:

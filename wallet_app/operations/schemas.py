@@ -5,11 +5,20 @@ from typing import Any
 import marshmallow as ma
 from marshmallow.validate import Length, OneOf
 
-from wallet_app.http.fields import Amount, Flag, Uuid
+from wallet_app.http.fields import AMOUNT_PATTERN, Amount, Flag, Uuid
 from wallet_app.http.lean import LeanSchema, Members
-from wallet_app.http.money_schemas import OTHER_UUID, MoneyMove
+from wallet_app.http.money_schemas import (
+    OTHER_UUID,
+    DescribedMove,
+    HoldExpiry,
+    MoneyMove,
+)
 from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
-from wallet_app.ledger.operation_types import OF_ONE_WALLET, OperationType
+from wallet_app.ledger.operation_types import (
+    ASKED_FOR,
+    OF_ONE_WALLET,
+    OperationType,
+)
 
 MAX_BATCH = 1000
 OPERATION_TYPE_SYNONYM = {"operationType": "operation_type"}
@@ -32,36 +41,54 @@ class NewTransfer(MoneyMove):
     to_wallet = Uuid(required=True, metadata={"example": OTHER_UUID})
 
 
-WALLET_FIELDS = {name for one in OperationType for name in one.wallet_fields}
+# What a batch's member of a type must have, and what besides it may have.
+NEEDED: dict[OperationType, set[str]] = {
+    **{one: {*one.wallet_fields, "amount"} for one in ASKED_FOR},
+    OperationType.HOLD_EXTEND: {"hold", "expires_at"},
+    OperationType.CAPTURE: {"hold"},
+    OperationType.VOID: {"hold"},
+}
+ALLOWED: dict[OperationType, set[str]] = {
+    OperationType.HOLD: {"expires_at"},
+    OperationType.CAPTURE: {"amount", "final", "to_wallet"},
+}
+SOME_FIELDS = set().union(*NEEDED.values(), *ALLOWED.values())
 
 
-def wallet_of_some(name: str) -> Uuid:
-    """A wallet field of a batch's member, which some operation types have."""
-    types = [one for one in OperationType if name in one.wallet_fields]
-    return Uuid(metadata={"description": f"For {', '.join(types)}"})
+def of_some(name: str) -> dict[str, str]:
+    """Which operation types have a field of a batch's member."""
+    types = [one for one in ASKED_FOR if name in NEEDED[one] | ALLOWED.get(one, set())]
+    return {"description": f"For {', '.join(types)}"}
 
 
-class BatchMember(MoneyMove):
-    """An operation, with the wallets that its type names."""
+class BatchMember(DescribedMove):
+    """An operation, with the wallets or the hold that its type names."""
 
     synonyms = OPERATION_TYPE_SYNONYM
-    operation_type = ma.fields.String(
-        required=True, validate=OneOf(list(OperationType))
+    operation_type = ma.fields.String(required=True, validate=OneOf(ASKED_FOR))
+    amount = Amount(
+        metadata=of_some("amount") | {"pattern": AMOUNT_PATTERN, "example": "1000.00"},
     )
-    wallet = wallet_of_some("wallet")
-    from_wallet = wallet_of_some("from_wallet")
-    to_wallet = wallet_of_some("to_wallet")
+    wallet = Uuid(metadata=of_some("wallet"))
+    from_wallet = Uuid(metadata=of_some("from_wallet"))
+    to_wallet = Uuid(metadata=of_some("to_wallet"))
+    hold = Uuid(metadata=of_some("hold"))
+    final = Flag(metadata=of_some("final"))
+    expires_at = HoldExpiry(metadata=of_some("expires_at"))
 
     def check_whole(self, data: dict[str, Any]) -> None:
-        wanted = set(OperationType[data["operation_type"]].wallet_fields)
-        given = data.keys() & WALLET_FIELDS
-        if given == wanted:
+        operation_type = OperationType[data["operation_type"]]
+        needed = NEEDED[operation_type]
+        given = data.keys() & SOME_FIELDS
+        if given == needed:
             return
-        errors = {name: ["Missing data for required field."] for name in wanted - given}
+        errors = {name: ["Missing data for required field."] for name in needed - given}
         errors |= {
-            name: [f"Not for a {data['operation_type']}."] for name in given - wanted
+            name: [f"Not for a {operation_type}."]
+            for name in given - needed - ALLOWED.get(operation_type, set())
         }
-        raise ma.ValidationError(errors)
+        if errors:
+            raise ma.ValidationError(errors)
 
 
 class NewBatch(LeanSchema):

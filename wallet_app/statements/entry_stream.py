@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Row, Select, Text, bindparam, cast, func, select
 
-from wallet_app.ledger.history import WALLET_ID, balance_at_seq
+from wallet_app.ledger.history import WALLET_ID, balance_at_seq, held_at_seq
 from wallet_app.ledger.models import Transaction
 from wallet_app.ledger.operation_types import EntryType
 from wallet_app.ledger.sql import TRANSACTIONS
@@ -26,6 +26,7 @@ ENTRIES = (
         TRANSACTIONS.amount,
         TRANSACTIONS.balance_before,
         TRANSACTIONS.balance_after,
+        TRANSACTIONS.held_after,
         TRANSACTIONS.description,
         cast(
             func.coalesce(TRANSACTIONS.reference_id, TRANSACTIONS.transfer_id), Text
@@ -43,6 +44,8 @@ ENTRIES = (
 BALANCES: Select[Any] = select(
     func.coalesce(balance_at_seq(AFTER_SEQ), 0).label("opening"),
     func.coalesce(balance_at_seq(TO_SEQ), 0).label("closing"),
+    func.coalesce(held_at_seq(AFTER_SEQ), 0).label("opening_held"),
+    func.coalesce(held_at_seq(TO_SEQ), 0).label("closing_held"),
 )
 Chunk = Sequence[Row[Any]]
 

@@ -84,6 +84,8 @@ def content_of(
         to_at=statement.to_at,
         opening=around.opening,
         closing=around.closing,
+        opening_held=around.opening_held,
+        closing_held=around.closing_held,
         count=statement.last_seq - statement.after_seq,
         chunks=read_chunks(*span, note_progress=note_progress),
         note_progress=note_progress,

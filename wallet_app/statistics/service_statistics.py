@@ -28,7 +28,7 @@ from wallet_app.errors import InvalidRequest
 from wallet_app.feed import readers
 from wallet_app.ledger.journal import BEHIND, CREATED, JOURNAL, POSTED
 from wallet_app.ledger.models import Transaction, Wallet
-from wallet_app.ledger.operation_types import OF_ONE_WALLET
+from wallet_app.ledger.operation_types import OF_ONE_WALLET, EntryType
 from wallet_app.ledger.sql import TRANSACTIONS, WALLETS
 from wallet_app.ledger.wallets import TENANT
 from wallet_app.statistics import rollup
@@ -273,11 +273,17 @@ def currency_statistics(
 
 
 def total_of(operations: dict[str, dict[str, Any]], *, sign: int) -> Decimal:
-    """What came from outside (1) or left (-1): transfers stay within the service."""
+    """What came from outside (1) or left (-1): transfers stay within the service.
+
+    So does what is captured into another wallet.
+    """
+
+    def total(entry_type: EntryType) -> Decimal:
+        known = operations.get(entry_type)
+        return Decimal(0) if known is None else known["total"]
+
     outside = [one.entry_types[0] for one in OF_ONE_WALLET]
-    totals = [
-        operations[one]["total"]
-        for one in outside
-        if one.sign == sign and one in operations
-    ]
-    return sum(totals, Decimal(0))
+    moved = sum((total(one) for one in outside if one.sign == sign), Decimal(0))
+    if sign < 0:
+        moved += total(EntryType.CAPTURE) - total(EntryType.CAPTURE_IN)
+    return moved

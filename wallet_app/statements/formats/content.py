@@ -29,6 +29,8 @@ class Content:
     to_at: datetime
     opening: Decimal
     closing: Decimal
+    opening_held: Decimal
+    closing_held: Decimal
     count: int
     chunks: Iterable[Chunk]
     note_progress: Callable[[int], None]

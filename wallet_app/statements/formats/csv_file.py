@@ -19,6 +19,7 @@ COLUMNS = (
     "description",
     "reference_id",
     "counterparty_uuid",
+    "held_after",
 )
 # With these a spreadsheet takes a cell for a formula.
 FORMULA_STARTS = (
@@ -55,6 +56,7 @@ def write(content: Content, sink: Sink) -> None:
                         harmless(row.description),
                         row.reference_id,
                         row.counterparty_uuid,
+                        f"{row.held_after:.{digits}f}",
                     )
                     for row in chunk
                 ]

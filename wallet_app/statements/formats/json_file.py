@@ -18,6 +18,8 @@ def write(content: Content, sink: Sink) -> None:
         "to": moment_text(content.to_at),
         "opening_balance": money.to_text(content.opening, content.currency),
         "closing_balance": money.to_text(content.closing, content.currency),
+        "opening_held": money.to_text(content.opening_held, content.currency),
+        "closing_held": money.to_text(content.closing_held, content.currency),
         "count": content.count,
     }
     sink.write(orjson.dumps(facts)[:-1] + b',"entries":[')
@@ -38,6 +40,7 @@ def entry_of(row: Any, digits: int) -> dict[str, Any]:
         "amount": f"{row.amount:.{digits}f}",
         "balance_before": f"{row.balance_before:.{digits}f}",
         "balance_after": f"{row.balance_after:.{digits}f}",
+        "held_after": f"{row.held_after:.{digits}f}",
         "description": row.description,
         "reference_id": row.reference_id,
         "counterparty_uuid": row.counterparty_uuid,

@@ -99,6 +99,16 @@ def draw_facts(canvas: Canvas, content: Content, entries: Sequence[Any]) -> None
         HEIGHT - 31 * mm,
         f"{content.count:,} entries, amounts in {content.currency}",
     )
+    if content.opening_held or content.closing_held:
+        held = [
+            amount_text(one, content.currency)
+            for one in (content.opening_held, content.closing_held)
+        ]
+        canvas.drawRightString(
+            WIDTH - MARGIN,
+            HEIGHT - 56 * mm,
+            f"of it held: {held[0]} at the beginning, {held[1]} at the end",
+        )
     came = sum((e.amount for e in entries if e.operation_type in INCOMING), Decimal(0))
     went = came - (content.closing - content.opening)
     figures = (content.opening, came, -went, content.closing)
