@@ -24,6 +24,8 @@ TABLES_IN_DELETE_ORDER = (
     "wallet_totals",
     "wallet_rollups",
     "transactions",
+    "wallet_labels",
+    "wallet_details",
     "wallets",
     "kombu_message",
 )

@@ -130,6 +130,11 @@ class WalletNotActive(WalletError):
     code, status, title = "wallet_not_active", 409, "The wallet does not move money"
 
 
+class CurrencyNotConfigured(WalletError):
+    code, status = "currency_not_configured", 409
+    title = "The service does not know the wallet's currency any more"
+
+
 class StatementNotReady(WalletError):
     """Says after how many seconds to ask again."""
 

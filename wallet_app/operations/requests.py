@@ -44,6 +44,7 @@ def operation_from(
         description=body["description"],
         reference_id=reference_from(body["reference_id"], key_from_header()),
         expected_version=expected_version(),
+        metadata=body["metadata"],
     )
 
 
@@ -64,6 +65,7 @@ def unit_from(body: dict[str, Any]) -> Unit:
                 description=member["description"],
                 reference_id=member["reference_id"]
                 or (uuid5(key, str(index)) if key else uuid7()),
+                metadata=member["metadata"],
             )
         )
     return Unit(operations, atomic=body["atomic"])

@@ -7,6 +7,7 @@ from wallet_app.database import settled
 from wallet_app.errors import (
     BalanceLimitExceeded,
     CurrencyMismatch,
+    CurrencyNotConfigured,
     IdempotencyKeyReused,
     InsufficientFunds,
     InvalidAmount,
@@ -60,6 +61,7 @@ MONEY_PROBLEMS = (
     InsufficientFunds,
     BalanceLimitExceeded,
     WalletNotActive,
+    CurrencyNotConfigured,
     PreconditionFailed,
     InvalidAmount,
     IdempotencyKeyReused,

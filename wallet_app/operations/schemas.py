@@ -14,6 +14,8 @@ from wallet_app.http.fields import (
     Uuid,
 )
 from wallet_app.http.lean import LeanSchema, Members
+from wallet_app.http.metadata import EXAMPLE as METADATA_EXAMPLE
+from wallet_app.http.metadata import Metadata
 from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
 from wallet_app.ledger.operation_types import OF_ONE_WALLET, OperationType
 
@@ -45,6 +47,14 @@ class MoneyMove(LeanSchema):
         load_default=None,
         allow_none=True,
         metadata={"description": "Makes a retry safe; one for each operation"},
+    )
+    metadata = Metadata(
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "description": "A JSON object of your own, to find the operation by",
+            "example": METADATA_EXAMPLE,
+        },
     )
 
 
