@@ -35,6 +35,7 @@ class Service:
         database_url: str,
         *,
         workers: int = 2,
+        root: Path = ROOT,
         **settings: str,
     ) -> None:
         self.folder = folder
@@ -42,7 +43,7 @@ class Service:
         self.url = database_url
         self.application = "wsgi:app"
         # The release that is served.
-        self.root = ROOT
+        self.root = root
         self.worker_count = workers
         self.port = free_port()
         self.log = folder / "gunicorn.log"
@@ -54,6 +55,9 @@ class Service:
             **settings,
         }
         self.environment = inherited | self.settings
+        if root != ROOT:
+            # Before what is installed.
+            self.environment["PYTHONPATH"] = str(root)
 
     def migrate(self) -> None:
         command = [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"]
@@ -147,15 +151,22 @@ class Service:
 
 @contextlib.contextmanager
 def running(
-    *, workers: int = 2, disk: Path | None = None, **settings: str
+    *,
+    workers: int = 2,
+    disk: Path | None = None,
+    root: Path = ROOT,
+    **settings: str,
 ) -> Iterator[Service]:
-    """A service on an empty database, which is on `disk`; both are gone afterwards."""
+    """A service on an empty database, which is on `disk`; both are gone afterwards.
+
+    `root` is the release that it serves.
+    """
     folder = Path(tempfile.mkdtemp(prefix="wallet-proof-"))
     data_dir = (disk or folder) / "pg"
     try:
         with embedded.start(data_dir) as database:
             service = Service(
-                folder, data_dir, database.url, workers=workers, **settings
+                folder, data_dir, database.url, workers=workers, root=root, **settings
             )
             service.migrate()
             service.start()

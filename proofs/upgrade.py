@@ -1,24 +1,29 @@
 """An upgrade under load: a migration, two releases side by side, HUP, SIGTERM.
 
 The next release is a copy of this one with a migration that expands, as
-docs/operations.md asks for. No request fails; a connection that a worker closes
-between two requests, as any server may, is made anew and the request sent again.
+docs/operations.md asks for. With `--before COMMIT` it is this one that is next, after
+that commit's. No request fails; a connection that a worker closes between two requests,
+as any server may, is made anew and the request sent again.
 """
 
+import argparse
 import asyncio
 import shutil
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
 
 from proofs.client import Client, NoAnswer, Stage, deposit, make_wallets
 from proofs.evidence import (
     Evidence,
-    arguments,
     balances,
     check_books,
     milliseconds,
@@ -26,6 +31,7 @@ from proofs.evidence import (
 )
 from proofs.mutants import NOT_COPIED
 from proofs.service import ROOT, Service, running, wait_for
+from tests import bulk_history
 
 CLIENTS = 32
 WALLETS = 8
@@ -62,6 +68,9 @@ EXPANDED = (
     "SELECT indisvalid AND convalidated FROM pg_index, pg_constraint"
     " WHERE indexrelid = 'ix_channel'::regclass AND conname LIKE '%channel_short'"
 )
+MIGRATED = f"SELECT version_num = '{HEAD}' FROM alembic_version"
+# What the release before has when this one comes.
+OLD_WALLETS, OLD_TRANSACTIONS = 1000, 1000
 
 
 class Load:
@@ -105,15 +114,36 @@ class Load:
 
 def next_release(service: Service) -> Service:
     """The service that is to take over, on the same database."""
-    root = service.folder / "next"
-    shutil.copytree(ROOT, root, ignore=NOT_COPIED)
-    (root / "migrations" / "versions" / "next.py").write_text(EXPANSION)
+    root = ROOT
+    if service.root == ROOT:
+        root = service.folder / "next"
+        shutil.copytree(ROOT, root, ignore=NOT_COPIED)
+        (root / "migrations" / "versions" / "next.py").write_text(EXPANSION)
     folder = service.folder / "next-instance"
     folder.mkdir()
-    later = Service(folder, service.data_dir, service.url)
-    later.root = root
-    later.environment["PYTHONPATH"] = str(root)
-    return later
+    return Service(folder, service.data_dir, service.url, root=root)
+
+
+def release_of(commit: str, folder: Path) -> Path:
+    """The files of an earlier release."""
+    archive = ["git", "archive", "--format=tar", commit]
+    files = subprocess.run(archive, cwd=ROOT, check=True, stdout=subprocess.PIPE)
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=files.stdout, check=True)
+    return folder
+
+
+def fill(service: Service) -> None:
+    """Give the release before a history, which nothing has counted yet."""
+    with create_engine(service.url).begin() as connection:
+        values = {
+            "count": OLD_WALLETS,
+            "currency": "USD",
+            "start": bulk_history.START,
+        }
+        rows = connection.execute(bulk_history.ADD_WALLETS, values)
+        uuids = [row.uuid for row in rows]
+        connection.execute(bulk_history.NOTE_WALLETS, {"uuids": uuids})
+        bulk_history.add_transactions_in(connection, uuids, OLD_TRANSACTIONS)
 
 
 async def upgrade(service: Service, later: Service, load: Load, seconds: float) -> None:
@@ -144,6 +174,7 @@ def reload_workers(service: Service) -> None:
 
 
 def judge(evidence: Evidence, load: Load, later: Service) -> None:
+    """Whether each request was answered, and did its work, once."""
     for step, slowest in load.slowest.items():
         evidence.figure(f"{step}: answers 200", load.statuses[step, 200])
         evidence.figure("  slowest", milliseconds(slowest))
@@ -160,7 +191,8 @@ def judge(evidence: Evidence, load: Load, later: Service) -> None:
         [one for one in load.failures if one[1] is not Stage.KEPT],
     )
     with later.connect() as connection:
-        row = connection.execute(EXPANDED).fetchone()
+        query = MIGRATED if later.root == ROOT else EXPANDED
+        row = connection.execute(query.encode()).fetchone()
         evidence.check("the migration did all of its work", row and row[0])
         applied = times_applied(connection)
         evidence.check_none(
@@ -168,20 +200,35 @@ def judge(evidence: Evidence, load: Load, later: Service) -> None:
         )
         evidence.check(
             "the balances add up to the 200s",
-            sum(balances(connection).values()) == len(load.answered),
+            sum(balances(connection)[one] for one in load.wallets)
+            == len(load.answered),
         )
         check_books(evidence, connection)
 
 
 def main() -> int:
-    options = arguments(__doc__, seconds=3)
+    # Ended by make, it still stops what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--before", help="a commit: the release that is there before")
+    options = parser.parse_args()
     evidence = Evidence(f"Upgrade: {CLIENTS} clients")
-    with running() as service:
+    with tempfile.TemporaryDirectory() as folder:
+        before = release_of(options.before, Path(folder)) if options.before else ROOT
+        return prove(evidence, before, options.seconds)
+
+
+def prove(evidence: Evidence, before: Path, seconds: float) -> int:
+    with running(root=before) as service:
+        if before != ROOT:
+            fill(service)
+            evidence.figure("transactions there before", OLD_WALLETS * OLD_TRANSACTIONS)
         wallets = asyncio.run(make_wallets(service.port, WALLETS))
         later = next_release(service)
         load = Load([service.port], wallets)
         try:
-            asyncio.run(upgrade(service, later, load, options.seconds))
+            asyncio.run(upgrade(service, later, load, seconds))
             judge(evidence, load, later)
         finally:
             if hasattr(later, "gunicorn"):

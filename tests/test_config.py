@@ -40,6 +40,7 @@ def test_nothing_has_to_be_set(environment, tmp_path, monkeypatch):
 
 def test_every_setting_is_read_from_its_variable(environment):
     texts = {
+        "replica_url": "postgresql+psycopg://u:p@r/d",
         "database_url": "postgresql+psycopg://u:p@h/d",
         "broker_url": "redis://h/1",
         "instance_dir": "/tmp/i",

@@ -18,7 +18,7 @@ SMALLEST_POOL = 10
 API_KEY_NAME = "WALLET_API_KEY"
 MOST_PROXIES = 10
 # Each may come from the file that WALLET_<NAME>_FILE names, as container secrets do.
-SECRETS = ("database_url", "broker_url")
+SECRETS = ("database_url", "replica_url", "broker_url")
 
 
 class ConfigurationError(RuntimeError):
@@ -30,6 +30,7 @@ class Settings:
     """The service's settings; each field is read from WALLET_<FIELD NAME>."""
 
     database_url: str | None = None
+    replica_url: str | None = None
     transaction_pooling: bool = False
     broker_url: str | None = None
     currencies: str = ""
@@ -75,6 +76,7 @@ class Settings:
         try:
             return cls(
                 database_url=with_driver(secret(env, "DATABASE_URL")) or None,
+                replica_url=with_driver(secret(env, "REPLICA_URL")) or None,
                 transaction_pooling=on_or_off(env, "TRANSACTION_POOLING", "off"),
                 broker_url=secret(env, "BROKER_URL") or None,
                 currencies=env.str("CURRENCIES", ""),

@@ -66,6 +66,7 @@ def default_secrets(settings: Settings) -> list[str]:
     """The settings whose URL has a password that everybody knows."""
     urls = {
         "WALLET_DATABASE_URL": settings.database_url,
+        "WALLET_REPLICA_URL": settings.replica_url,
         "WALLET_BROKER_URL": settings.broker_url,
         "WALLET_LIMITS_STORAGE": settings.limits_storage,
     }

@@ -2,6 +2,7 @@
 
 import pytest
 
+from wallet_app.ledger import fair_queue
 from wallet_app.ledger.fair_queue import FairQueue
 from wallet_app.ledger.tickets import QueueFullError, Ticket
 
@@ -34,7 +35,7 @@ def test_a_tenant_alone_has_the_whole_batch():
 def test_whoever_comes_behind_a_crowd_is_in_the_next_batch():
     queue = queue_of(*(ticket(1) for _ in range(50)), ticket(2), ticket(3))
     assert taken(queue) == [1, 1, 1, 1, 2, 3]
-    assert taken(queue) == [1] * 46
+    assert taken(queue) == [1] * 8
 
 
 def test_shares_are_equal_while_all_wait():
@@ -90,3 +91,13 @@ def test_what_is_removed_counts_no_more():
     assert (queue.first(), len(queue), queue.size) == (second, 1, 2)
     assert queue.clear() == [second]
     assert (queue.first(), len(queue), queue.size) == (None, 0, 0)
+
+
+def test_a_tenant_alone_for_a_moment_leaves_no_long_batch_to_the_others(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(fair_queue.time, "monotonic", lambda: clock[0])
+    queue = queue_of(ticket(2), *(ticket(1) for _ in range(50)))
+    assert taken(queue) == [2, 1, 1, 1, 1]
+    assert taken(queue) == [1] * 8
+    clock[0] += fair_queue.LATELY_S
+    assert taken(queue) == [1] * 38

@@ -429,7 +429,7 @@ def test_a_crowd_of_one_tenant_does_not_hold_up_another(
     assert {code(future.result(5)) for future in [leader, *followers]} == {"posted"}
     assert code(other.result(5)) == "wallet_not_found"
     tenants = [Counter(unit.tenant_id for unit in batch) for batch in gate.batches]
-    assert tenants == [{1: 1}, {1: 8, 2: 1}, {1: 32}]
+    assert tenants == [{1: 1}, {1: 8, 2: 1}, {1: 16}, {1: 16}]
 
 
 def test_a_flood_is_refused_for_the_sake_of_another_tenant(

@@ -198,6 +198,7 @@ def connect_signals(app: Flask) -> None:
 def forget_connections(app: Flask) -> None:
     """A connection from before the fork belongs to the parent: leave it open there."""
     with app.app_context():
-        db.engine.dispose(close=False)
+        for own in db.engines.values():
+            own.dispose(close=False)
     for engine, _ in Channel._engines.values():
         engine.dispose(close=False)

@@ -136,12 +136,16 @@ def list_transactions(query: dict[str, Any], uuid: UUID) -> Any:
     after_seq = decode_position(query.pop("cursor"), order, read_seq)
     with reading() as connection:
         wallet = wallets.find(connection, caller().tenant_id, uuid)
-        entries = queries.list_entries(
+    entries = wallets.read_history(
+        wallet.id,
+        wallet.version,
+        lambda connection: queries.list_entries(
             connection,
             wallet.id,
             limit=limit + 1,
             order=order,
             after_seq=after_seq,
             filters=query,
-        )
+        ),
+    )
     return page_of(entries, limit, lambda entry: (order, entry.seq))

@@ -18,14 +18,14 @@ from wallet_app.cli.parameters import FieldType, json_option
 from wallet_app.database import reading
 from wallet_app.errors import InvalidRequest
 from wallet_app.http.fields import Amount, Moment, Uuid
+from wallet_app.http.money_requests import ledger, receipt_of
+from wallet_app.http.money_schemas import MoneyMove
 from wallet_app.http.pages import decode_position, page_of, read_seq
 from wallet_app.http.schemas import TransactionDetails, WalletDetails
 from wallet_app.ledger import money, wallets
 from wallet_app.ledger.operation_types import EntryType, OperationType
 from wallet_app.ledger.rules import Entry, Operation
 from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
-from wallet_app.operations.requests import ledger, receipt_of
-from wallet_app.operations.schemas import MoneyMove
 
 MAX_ROWS = 1000
 UUID_TYPE = FieldType("uuid", Uuid())

@@ -3,6 +3,7 @@
 from wallet_app.database.engine import db, init_app, migrate
 from wallet_app.database.outages import ConnectionLostError, is_outage
 from wallet_app.database.pipelines import pipeline
+from wallet_app.database.replica import read_copy
 from wallet_app.database.transactions import (
     AnyRow,
     ping,
@@ -22,6 +23,7 @@ __all__ = [
     "migrate",
     "ping",
     "pipeline",
+    "read_copy",
     "reading",
     "reading_first",
     "settled",

@@ -49,12 +49,18 @@ IDLE_BEFORE_PING_S = 1.0
 POOL_TIMEOUT_S = 5
 # What the money path uses at once at most; other requests leave so many alone.
 RESERVED_CONNECTIONS = 8
+# The name of the second engine, of those who have a replica.
+REPLICA = "replica"
+REPLICA_CONNECTIONS = 8
+REPLICA_POOL_TIMEOUT_S = 0.25
 
 
 def init_app(app: Flask, settings: Settings, database_url: str) -> None:
     """Bind the app to its database and to the migrations."""
     app.config["SQLALCHEMY_DATABASE_URI"] = database_url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(settings, database_url)
+    if settings.replica_url:
+        app.config["SQLALCHEMY_BINDS"] = {REPLICA: replica_options(settings)}
     app.extensions["shared_connections"] = threading.BoundedSemaphore(
         max(1, settings.pool_size - RESERVED_CONNECTIONS)
     )
@@ -62,9 +68,10 @@ def init_app(app: Flask, settings: Settings, database_url: str) -> None:
     migrate.init_app(app)
     connections.limit_requests(app, settings, database_url)
     with app.app_context():
-        connections.make_patient(db.engine)
-        connections.part_from_useless_links(db.engine)
-        connections.set_limits_in_transactions(db.engine)
+        for engine in db.engines.values():
+            connections.make_patient(engine)
+            connections.part_from_useless_links(engine)
+            connections.set_limits_in_transactions(engine)
         ping_if_in_doubt(app, db.engine)
 
 
@@ -103,6 +110,16 @@ def engine_options(settings: Settings, database_url: str) -> dict[str, Any]:
             "limits": connections.limits_sql(**limits),
             "limits_every_transaction": settings.transaction_pooling,
         },
+    }
+
+
+def replica_options(settings: Settings) -> dict[str, Any]:
+    """The same for the replica: a small pool, for whose places nobody waits long."""
+    assert settings.replica_url is not None
+    return engine_options(settings, settings.replica_url) | {
+        "url": settings.replica_url,
+        "pool_size": REPLICA_CONNECTIONS,
+        "pool_timeout": REPLICA_POOL_TIMEOUT_S,
     }
 
 

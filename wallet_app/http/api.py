@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import marshmallow as ma
-from flask import Flask, Request, current_app, request
+from flask import Flask, Request, Response, current_app, request
 from flask_smorest import Api, Blueprint
 from werkzeug.routing import BaseConverter
 
@@ -52,27 +52,13 @@ class UuidConverter(BaseConverter):
 
 
 class StrictParser:
-    """Reads a request's body or query by a schema; refuses what it does not name.
-
-    It stands in for flask-smorest's webargs parser, which makes a new schema for
-    every request.
-    """
+    """Stands in for flask-smorest's webargs parser: see WalletBlueprint.arguments."""
 
     DEFAULT_VALIDATION_STATUS = 422
 
-    def use_args(self, schema: Any, *, location: str) -> Any:
-        """Decorate a view to be called with what the schema has loaded."""
-        instance: ma.Schema = schema() if isinstance(schema, type) else schema
-        read = {"json": read_body, "query": read_query}[location]
-
-        def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
-            @wraps(view)
-            def wrapper(*args: Any, **kwargs: Any) -> Any:
-                return view(load(instance, read()), *args, **kwargs)
-
-            return wrapper
-
-        return decorator
+    def use_args(self, _schema: Any, *, location: str) -> Any:
+        """Leave the view as it is."""
+        return lambda view: view
 
 
 def load(schema: ma.Schema, data: dict[str, Any]) -> Any:
@@ -103,14 +89,21 @@ def read_body() -> dict[str, Any]:
 
 def read_data(this: Request) -> bytes:
     """The body's bytes; raises werkzeug's 413 if they are too many."""
-    data = this.get_data(cache=False)
-    if this.content_length is not None:
-        if len(data) != this.content_length:
+    environ = this.environ
+    given: str = environ.get("CONTENT_LENGTH", "")
+    is_told = given.isascii() and given.isdecimal()
+    if not is_told or "HTTP_TRANSFER_ENCODING" in environ:
+        data = this.get_data(cache=False)
+        # A chunked body is cut off at the limit; only reading on raises.
+        this.stream.read(1)
+    elif (length := int(given)) <= (this.max_content_length or length):
+        # As werkzeug would after a longer look.
+        data = environ["wsgi.input"].read(length)
+        if len(data) != length:
             # gunicorn hands on what has come before a client hung up.
             raise MalformedRequest("The body is shorter than its Content-Length.")
     else:
-        # A chunked body is cut off at the limit; only reading on raises.
-        this.stream.read(1)
+        data = this.get_data(cache=False)
     return data
 
 
@@ -174,7 +167,11 @@ class WalletApi(Api):
 
 
 class WalletBlueprint(Blueprint):
-    """A blueprint that refuses unknown query parameters and documents its problems."""
+    """A blueprint that refuses unknown query parameters and documents its problems.
+
+    flask-smorest describes its views; what it would wrap around each call of them is
+    done here, by what a call needs.
+    """
 
     ARGUMENTS_PARSER = StrictParser()
 
@@ -210,12 +207,56 @@ class WalletBlueprint(Blueprint):
         return decorator
 
     def arguments(self, schema: Any, *, location: str = "json", **kwargs: Any) -> Any:
-        decorate = super().arguments(schema, location=location, **kwargs)
+        """Call the view with what a schema has loaded of the body, or of the query."""
+        document = super().arguments(schema, location=location, **kwargs)
+        instance: ma.Schema = schema() if isinstance(schema, type) else schema
+        read = {"json": read_body, "query": read_query}[location]
 
         def decorator(function: Callable[..., Any]) -> Callable[..., Any]:
-            view: Callable[..., Any] = decorate(function)
+            @wraps(document(function))
+            def view(*args: Any, **kwargs: Any) -> Any:
+                return function(load(instance, read()), *args, **kwargs)
+
             view.reads_query = location == "query"  # type: ignore[attr-defined]
             return view
+
+        return decorator
+
+    def response(self, status_code: int, schema: Any = None, **kwargs: Any) -> Any:
+        """Answer with what a schema makes of the view's result.
+
+        A view returns the result, or it with a status and headers, or a Response.
+        """
+        document = super().response(status_code, schema, **kwargs)
+        instance = schema() if isinstance(schema, type) else schema
+
+        def decorator(function: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(document(function))
+            def view(*args: Any, **kwargs: Any) -> Any:
+                result, status, headers = function(*args, **kwargs), status_code, None
+                if type(result) is tuple:
+                    result, status, headers = result
+                if isinstance(result, Response):
+                    return result
+                shown = result if instance is None else instance.dump(result)
+                response = current_app.json.response(shown)
+                response.status_code = status
+                if headers:
+                    response.headers.extend(headers)
+                return response
+
+            return view
+
+        return decorator
+
+    @staticmethod
+    def doc(**kwargs: Any) -> Any:
+        """Add to the description of a view."""
+        document = Blueprint.doc(**kwargs)
+
+        def decorator(function: Callable[..., Any]) -> Callable[..., Any]:
+            function._apidoc = document(function)._apidoc  # type: ignore[attr-defined]
+            return function
 
         return decorator
 

@@ -1,9 +1,14 @@
 """A queue that tenants share fairly."""
 
+import math
+import time
 from collections import deque
 from typing import Generic
 
 from wallet_app.ledger.tickets import QueueFullError, Request, Ticket
+
+# So long a tenant counts as one of those who share.
+LATELY_S = 0.1
 
 
 class Line(Generic[Request]):
@@ -20,13 +25,16 @@ class FairQueue(Generic[Request]):
     """Tickets in a line for each tenant; whoever calls it holds the mutex.
 
     A tenant alone has all of a batch. While others wait, each has `share` of it at
-    most, so none waits for a crowd of another's. If the queue is full, the last of the
-    longest line makes room for a shorter one.
+    most, so none waits for a crowd of another's. When others came just now, and will
+    again, it has twice its `share`: they will not find a long batch under way.
+    If the queue is full, the last of the longest line makes room for a shorter one.
     """
 
     def __init__(self, *, queue_length: int, share: int) -> None:
         self.queue_length = queue_length
         self.share = share
+        self.last_tenant_id: int | None = None
+        self.shared_at = -math.inf
         # In the order of their turns.
         self.lines: dict[int, Line[Request]] = {}
         self.length = 0
@@ -46,6 +54,10 @@ class FairQueue(Generic[Request]):
         line = self.lines.get(ticket.tenant_id)
         if line is None:
             line = self.lines[ticket.tenant_id] = Line()
+        if ticket.tenant_id != self.last_tenant_id:
+            if self.last_tenant_id is not None:
+                self.shared_at = time.monotonic()
+            self.last_tenant_id = ticket.tenant_id
         line.tickets.append(ticket)
         line.size += ticket.size
         self.length += 1
@@ -90,7 +102,12 @@ class FairQueue(Generic[Request]):
         A ticket that is larger than a share comes when its tenant's turn is the first.
         """
         batch: list[Ticket[Request]] = []
-        share = most if len(self.lines) == 1 else self.share
+        if len(self.lines) > 1:
+            share = self.share
+        elif time.monotonic() < self.shared_at + LATELY_S:
+            share = 2 * self.share
+        else:
+            share = most
         size = 0
         for line in list(self.lines.values()):
             end = min(most, size + share)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
-from wallet_app.database import AnyRow, settled, transaction
+from wallet_app.database import AnyRow, read_copy, settled, transaction
 from wallet_app.database.conflicts import repeated
 from wallet_app.errors import PreconditionFailed, WalletNotFound
 from wallet_app.ledger import details, locking
@@ -54,6 +54,10 @@ RAISE_REVISION = (
     .where(WALLETS.id == bindparam("wallet_id", type_=BigInteger))
     .values(revision=WALLETS.revision + 1)
 )
+VERSION = select(WALLETS.version).where(
+    WALLETS.id == bindparam("wallet_id", type_=BigInteger)
+)
+Found = TypeVar("Found")
 MAX_WALLETS_AT_ONCE = 1000
 IMPORTED_COLUMNS = {
     "uuid": Uuid,
@@ -77,6 +81,21 @@ def find(connection: Connection, tenant_id: int, uuid: UUID) -> AnyRow:
     if row is None:
         raise WalletNotFound(f"There is no wallet {uuid}.")
     return row
+
+
+def read_history(
+    wallet_id: int, version: int, read: Callable[[Connection], Found]
+) -> Found:
+    """What `read` finds where the wallet's history reaches up to a version, or beyond.
+
+    That may be a replica.
+    """
+
+    def is_fresh(connection: Connection) -> bool:
+        known = connection.scalar(VERSION, {"wallet_id": wallet_id})
+        return known is not None and known >= version
+
+    return read_copy(is_fresh, read)
 
 
 class WalletClashError(ValueError):

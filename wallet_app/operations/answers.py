@@ -4,14 +4,10 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from wallet_app.http.money_requests import error_of
 from wallet_app.ledger.operation_types import BY_FIRST_ENTRY
 from wallet_app.ledger.posting import Outcome, Receipt
 from wallet_app.ledger.rules import Operation, Refusal
-from wallet_app.operations.requests import error_of
-
-
-def replay_header(receipt: Receipt) -> dict[str, str]:
-    return {"Idempotent-Replayed": "true"} if receipt.replayed else {}
 
 
 def transfer_answer(receipt: Receipt) -> SimpleNamespace:

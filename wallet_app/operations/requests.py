@@ -1,51 +1,16 @@
-"""From a request to an operation of the ledger, and from its outcome to an answer."""
+"""From a batch's request to a unit of the ledger."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import uuid5
 
-from flask import current_app, request
 from uuid_utils.compat import uuid7
 
-from wallet_app.errors import BY_CODE, InvalidRequest, WalletError
 from wallet_app.http.caller import caller
-from wallet_app.http.fields import parse_uuid
-from wallet_app.ledger.group_commit import GroupCommit
+from wallet_app.http.money_requests import error_of, key_from_header
 from wallet_app.ledger.operation_types import OperationType
-from wallet_app.ledger.posting import Outcome, Receipt, Unit
+from wallet_app.ledger.posting import Outcome, Unit
 from wallet_app.ledger.rules import Operation, Refusal
-
-MAX_KEY_LENGTH = 255
-# int() refuses thousands of digits.
-WHOLE_NUMBER = re.compile("[0-9]{1,100}")
-KEY_NAMESPACE = UUID("5a1f0f3c-6a3e-4d0a-9d5e-0c1b8f6f7e21")
-
-
-def ledger() -> GroupCommit:
-    """The process's way to the ledger."""
-    return current_app.extensions["ledger"]  # type: ignore[no-any-return]
-
-
-def operation_from(
-    body: dict[str, Any],
-    *,
-    operation_type: OperationType,
-    wallet_uuid: UUID,
-    target_uuid: UUID | None = None,
-) -> Operation:
-    """The operation that a request asks for, with its headers taken into account."""
-    return Operation(
-        tenant_id=caller().tenant_id,
-        operation_type=operation_type,
-        wallet_uuid=wallet_uuid,
-        target_uuid=target_uuid,
-        amount=body["amount"],
-        description=body["description"],
-        reference_id=reference_from(body["reference_id"], key_from_header()),
-        expected_version=expected_version(),
-        metadata=body["metadata"],
-    )
 
 
 def unit_from(body: dict[str, Any]) -> Unit:
@@ -71,52 +36,6 @@ def unit_from(body: dict[str, Any]) -> Unit:
     return Unit(operations, atomic=body["atomic"])
 
 
-def key_from_header() -> UUID | None:
-    """The Idempotency-Key as a reference, or None if there is none."""
-    key = request.headers.get("Idempotency-Key")
-    return None if key is None else key_to_uuid(key)
-
-
-def reference_from(in_body: UUID | None, in_header: UUID | None) -> UUID:
-    """The operation's reference: the body's, the header's, or a new one."""
-    if in_body and in_header and in_body != in_header:
-        message = "Give reference_id or Idempotency-Key, or the same UUID in both."
-        raise InvalidRequest(message, errors={"reference_id": [message]})
-    # Of version 7: new references grow with time, so their index stays warm.
-    return in_body or in_header or uuid7()
-
-
-def key_to_uuid(key: str) -> UUID:
-    """An Idempotency-Key as a UUID: itself if it is one, else derived from its text."""
-    text = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
-    if not 0 < len(text) <= MAX_KEY_LENGTH:
-        message = f"Give an Idempotency-Key of 1 to {MAX_KEY_LENGTH} characters."
-        raise InvalidRequest(message, errors={"Idempotency-Key": [message]})
-    return parse_uuid(text) or uuid5(KEY_NAMESPACE, text)
-
-
-def expected_version() -> int | None:
-    """The version in If-Match; None for no header or for *."""
-    if "If-Match" not in request.headers:
-        return None
-    tags = request.if_match
-    if tags.star_tag:
-        return None
-    versions = list(tags)
-    # An empty tag is None.
-    if len(versions) != 1 or not WHOLE_NUMBER.fullmatch(versions[0] or ""):
-        message = 'Give the ETag of one read of the wallet, such as If-Match: "42".'
-        raise InvalidRequest(message, errors={"If-Match": [message]})
-    return int(versions[0])
-
-
-def receipt_of(outcome: Outcome) -> Receipt:
-    """The receipt, or the refusal raised as the error that it names."""
-    if isinstance(outcome, Refusal):
-        raise error_of(outcome)
-    return outcome
-
-
 def raise_whole_refusal(unit: Unit, outcomes: Sequence[Outcome]) -> None:
     """Raise what refuses the whole unit: one member of an atomic one, or no answer."""
     last = outcomes[-1]
@@ -129,8 +48,3 @@ def raise_whole_refusal(unit: Unit, outcomes: Sequence[Outcome]) -> None:
         # One answer for all of them: as uncertain as the most uncertain of them.
         uncertain = [one for one in refusals if one.facts.get("applied") == "unknown"]
         raise error_of(uncertain[0] if uncertain else last)
-
-
-def error_of(refusal: Refusal, **facts: Any) -> WalletError:
-    members: dict[str, Any] = {**refusal.facts, **facts}
-    return BY_CODE[refusal.code](refusal.detail, **members)

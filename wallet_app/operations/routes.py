@@ -5,22 +5,26 @@ from uuid import UUID
 
 from wallet_app.database import settled
 from wallet_app.errors import (
-    BalanceLimitExceeded,
     CurrencyMismatch,
-    CurrencyNotConfigured,
-    IdempotencyKeyReused,
-    InsufficientFunds,
-    InvalidAmount,
     InvalidRequest,
     OperationNotFound,
-    PreconditionFailed,
     SameWallet,
     Unavailable,
-    WalletNotActive,
-    WalletNotFound,
 )
-from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
+from wallet_app.http.api import WalletBlueprint
 from wallet_app.http.caller import caller
+from wallet_app.http.money_requests import (
+    IF_MATCH_PARAMETER,
+    KEY_PARAMETER,
+    LOOK_UP,
+    MONEY_PROBLEMS,
+    REPLAYED,
+    ledger,
+    operation_from,
+    receipt_of,
+    replay_header,
+)
+from wallet_app.http.money_schemas import OTHER_UUID
 from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
 from wallet_app.http.scopes import Scope
 from wallet_app.ledger import posting
@@ -28,18 +32,10 @@ from wallet_app.ledger.operation_types import OperationType
 from wallet_app.operations.answers import (
     batch_answer,
     operation_answer,
-    replay_header,
     transfer_answer,
 )
-from wallet_app.operations.requests import (
-    ledger,
-    operation_from,
-    raise_whole_refusal,
-    receipt_of,
-    unit_from,
-)
+from wallet_app.operations.requests import raise_whole_refusal, unit_from
 from wallet_app.operations.schemas import (
-    OTHER_UUID,
     BatchDetails,
     NewBatch,
     NewOperation,
@@ -55,42 +51,6 @@ blp = WalletBlueprint(
     description="Requests that move money",
 )
 
-MONEY_PROBLEMS = (
-    *BODY_PROBLEMS,
-    WalletNotFound,
-    InsufficientFunds,
-    BalanceLimitExceeded,
-    WalletNotActive,
-    CurrencyNotConfigured,
-    PreconditionFailed,
-    InvalidAmount,
-    IdempotencyKeyReused,
-)
-REPLAYED = {
-    "Idempotent-Replayed": {
-        "description": "true: an earlier call with this reference did it",
-        "schema": {"type": "string", "enum": ["true"]},
-    }
-}
-KEY_PARAMETER = {
-    "in": "header",
-    "name": "Idempotency-Key",
-    "description": "Makes a retry safe, as `reference_id` in the body does",
-    # Quotes around it do not belong to it.
-    "schema": {"type": "string", "maxLength": 255, "pattern": '^(?!""$).+$'},
-}
-IF_MATCH_PARAMETER = {
-    "in": "header",
-    "name": "If-Match",
-    "description": "Refuses the operation if the wallet's ETag is another",
-    "schema": {"type": "string", "pattern": r'^(\*|[0-9]{1,100}|"[0-9]{1,100}")$'},
-}
-LOOK_UP = {
-    "lookUp": {
-        "operationId": "get_operation",
-        "parameters": {"reference_id": "$response.body#/reference_id"},
-    }
-}
 HISTORY = {
     "history": {
         "operationId": "list_transactions",

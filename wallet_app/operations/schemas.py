@@ -5,57 +5,14 @@ from typing import Any
 import marshmallow as ma
 from marshmallow.validate import Length, OneOf
 
-from wallet_app.http.fields import (
-    AMOUNT_PATTERN,
-    TEXT_PATTERN,
-    Amount,
-    Flag,
-    Text,
-    Uuid,
-)
+from wallet_app.http.fields import Amount, Flag, Uuid
 from wallet_app.http.lean import LeanSchema, Members
-from wallet_app.http.metadata import EXAMPLE as METADATA_EXAMPLE
-from wallet_app.http.metadata import Metadata
+from wallet_app.http.money_schemas import OTHER_UUID, MoneyMove
 from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
 from wallet_app.ledger.operation_types import OF_ONE_WALLET, OperationType
 
-MAX_DESCRIPTION = 1000
 MAX_BATCH = 1000
 OPERATION_TYPE_SYNONYM = {"operationType": "operation_type"}
-OTHER_UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
-
-
-class MoneyMove(LeanSchema):
-    """What every operation has."""
-
-    amount = Amount(
-        required=True,
-        metadata={
-            "description": "Above zero, with at most the currency's digits: "
-            "a decimal string, or a JSON number, which is read exactly",
-            "pattern": AMOUNT_PATTERN,
-            "example": "1000.00",
-        },
-    )
-    description = Text(
-        load_default=None,
-        allow_none=True,
-        validate=Length(max=MAX_DESCRIPTION),
-        metadata={"pattern": TEXT_PATTERN},
-    )
-    reference_id = Uuid(
-        load_default=None,
-        allow_none=True,
-        metadata={"description": "Makes a retry safe; one for each operation"},
-    )
-    metadata = Metadata(
-        load_default=None,
-        allow_none=True,
-        metadata={
-            "description": "A JSON object of your own, to find the operation by",
-            "example": METADATA_EXAMPLE,
-        },
-    )
 
 
 class NewOperation(MoneyMove):

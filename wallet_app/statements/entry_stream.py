@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Row, Select, Text, bindparam, cast, func, select
 
-from wallet_app.database import reading
 from wallet_app.ledger.history import WALLET_ID, balance_at_seq
 from wallet_app.ledger.models import Transaction
 from wallet_app.ledger.operation_types import EntryType
 from wallet_app.ledger.sql import TRANSACTIONS
+from wallet_app.ledger.wallets import read_history
 
 # Entries never change and their seqs have no gaps, so many short reads give what one
 # long one would, without a snapshot that stays open beside the money requests.
@@ -53,10 +53,10 @@ class BrokenChainError(RuntimeError):
 
 def balances(wallet_id: int, after_seq: int, to_seq: int) -> Row[Any]:
     """The wallet's `opening` balance after one seq, and its `closing` after another."""
-    with reading() as connection:
-        return connection.execute(
-            BALANCES, {"wallet_id": wallet_id, "after_seq": after_seq, "to_seq": to_seq}
-        ).one()
+    span = {"wallet_id": wallet_id, "after_seq": after_seq, "to_seq": to_seq}
+    return read_history(
+        wallet_id, to_seq, lambda connection: connection.execute(BALANCES, span).one()
+    )
 
 
 def read_chunks(
@@ -75,10 +75,7 @@ def read_chunks(
     balance: Decimal = around.opening
     for start in range(after_seq, last_seq, ROWS_A_READ):
         end = min(start + ROWS_A_READ, last_seq)
-        with reading() as connection:
-            chunk = connection.execute(
-                ENTRIES, {"wallet_id": wallet_id, "after_seq": start, "to_seq": end}
-            ).all()
+        chunk = read_chunk(wallet_id, start, end)
         balance = check_chain(chunk, balance, start)
         if len(chunk) != end - start:
             raise BrokenChainError(f"{end - start - len(chunk)} entries are missing")
@@ -86,6 +83,13 @@ def read_chunks(
         note_progress(end - after_seq)
     if balance != around.closing:
         raise BrokenChainError(f"the balance is {balance}, not {around.closing}")
+
+
+def read_chunk(wallet_id: int, after_seq: int, to_seq: int) -> Chunk:
+    span = {"wallet_id": wallet_id, "after_seq": after_seq, "to_seq": to_seq}
+    return read_history(
+        wallet_id, to_seq, lambda connection: connection.execute(ENTRIES, span).all()
+    )
 
 
 def check_chain(chunk: Chunk, balance: Decimal, seq: int) -> Decimal:

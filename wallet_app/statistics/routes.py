@@ -42,9 +42,14 @@ def get_statistics(uuid: UUID) -> Any:
     Exact at every moment: what was counted in the background plus what came since.
     """
     with reading() as connection:
-        return wallet_statistics.read_wallet_statistics(
+        wallet = wallets.find(connection, caller().tenant_id, uuid)
+    return wallets.read_history(
+        wallet.id,
+        wallet.version,
+        lambda connection: wallet_statistics.read_wallet_statistics(
             connection, caller().tenant_id, uuid
-        )
+        ),
+    )
 
 
 @blp.route("/wallets/<uuid:uuid>/summaries", scope=Scope.REPORTS_READ)
@@ -64,7 +69,11 @@ def list_summaries(query: dict[str, Any], uuid: UUID) -> Any:
     found = summaries.periods_asked_for(granularity, first, last, zone)
     with reading() as connection:
         wallet = wallets.find(connection, caller().tenant_id, uuid)
-        rows = summaries.read_summaries(connection, wallet, found, zone)
+    rows = wallets.read_history(
+        wallet.id,
+        wallet.version,
+        lambda connection: summaries.read_summaries(connection, wallet, found, zone),
+    )
     return {
         "uuid": wallet.uuid,
         "currency": wallet.currency,

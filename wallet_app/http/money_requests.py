@@ -1,0 +1,155 @@
+"""What requests that move money share: from their headers to an operation of the
+ledger, from its outcome to an answer, and how the API's description tells of both."""
+
+import re
+from typing import Any
+from uuid import UUID, uuid5
+
+from flask import current_app, request
+from uuid_utils.compat import uuid7
+
+from wallet_app.errors import (
+    BY_CODE,
+    BalanceLimitExceeded,
+    CurrencyNotConfigured,
+    IdempotencyKeyReused,
+    InsufficientFunds,
+    InvalidAmount,
+    InvalidRequest,
+    PreconditionFailed,
+    WalletError,
+    WalletNotActive,
+    WalletNotFound,
+)
+from wallet_app.http.api import BODY_PROBLEMS
+from wallet_app.http.caller import caller
+from wallet_app.http.fields import parse_uuid
+from wallet_app.ledger.group_commit import GroupCommit
+from wallet_app.ledger.operation_types import OperationType
+from wallet_app.ledger.posting import Outcome, Receipt
+from wallet_app.ledger.rules import Operation, Refusal
+
+MAX_KEY_LENGTH = 255
+# int() refuses thousands of digits.
+WHOLE_NUMBER = re.compile("[0-9]{1,100}")
+KEY_NAMESPACE = UUID("5a1f0f3c-6a3e-4d0a-9d5e-0c1b8f6f7e21")
+
+MONEY_PROBLEMS = (
+    *BODY_PROBLEMS,
+    WalletNotFound,
+    InsufficientFunds,
+    BalanceLimitExceeded,
+    WalletNotActive,
+    CurrencyNotConfigured,
+    PreconditionFailed,
+    InvalidAmount,
+    IdempotencyKeyReused,
+)
+REPLAYED = {
+    "Idempotent-Replayed": {
+        "description": "true: an earlier call with this reference did it",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
+KEY_PARAMETER = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "description": "Makes a retry safe, as `reference_id` in the body does",
+    # Quotes around it do not belong to it.
+    "schema": {"type": "string", "maxLength": 255, "pattern": '^(?!""$).+$'},
+}
+IF_MATCH_PARAMETER = {
+    "in": "header",
+    "name": "If-Match",
+    "description": "Refuses the operation if the wallet's ETag is another",
+    "schema": {"type": "string", "pattern": r'^(\*|[0-9]{1,100}|"[0-9]{1,100}")$'},
+}
+LOOK_UP = {
+    "lookUp": {
+        "operationId": "get_operation",
+        "parameters": {"reference_id": "$response.body#/reference_id"},
+    }
+}
+
+
+def ledger() -> GroupCommit:
+    """The process's way to the ledger."""
+    return current_app.extensions["ledger"]  # type: ignore[no-any-return]
+
+
+def operation_from(
+    body: dict[str, Any],
+    *,
+    operation_type: OperationType,
+    wallet_uuid: UUID,
+    target_uuid: UUID | None = None,
+    parent_reference_id: UUID | None = None,
+) -> Operation:
+    """The operation that a request asks for, with its headers taken into account."""
+    return Operation(
+        tenant_id=caller().tenant_id,
+        operation_type=operation_type,
+        wallet_uuid=wallet_uuid,
+        target_uuid=target_uuid,
+        amount=body["amount"],
+        description=body["description"],
+        reference_id=reference_from(body["reference_id"], key_from_header()),
+        expected_version=expected_version(),
+        metadata=body["metadata"],
+        parent_reference_id=parent_reference_id,
+    )
+
+
+def key_from_header() -> UUID | None:
+    """The Idempotency-Key as a reference, or None if there is none."""
+    key = request.headers.get("Idempotency-Key")
+    return None if key is None else key_to_uuid(key)
+
+
+def reference_from(in_body: UUID | None, in_header: UUID | None) -> UUID:
+    """The operation's reference: the body's, the header's, or a new one."""
+    if in_body and in_header and in_body != in_header:
+        message = "Give reference_id or Idempotency-Key, or the same UUID in both."
+        raise InvalidRequest(message, errors={"reference_id": [message]})
+    # Of version 7: new references grow with time, so their index stays warm.
+    return in_body or in_header or uuid7()
+
+
+def key_to_uuid(key: str) -> UUID:
+    """An Idempotency-Key as a UUID: itself if it is one, else derived from its text."""
+    text = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
+    if not 0 < len(text) <= MAX_KEY_LENGTH:
+        message = f"Give an Idempotency-Key of 1 to {MAX_KEY_LENGTH} characters."
+        raise InvalidRequest(message, errors={"Idempotency-Key": [message]})
+    return parse_uuid(text) or uuid5(KEY_NAMESPACE, text)
+
+
+def expected_version() -> int | None:
+    """The version in If-Match; None for no header or for *."""
+    if "If-Match" not in request.headers:
+        return None
+    tags = request.if_match
+    if tags.star_tag:
+        return None
+    versions = list(tags)
+    # An empty tag is None.
+    if len(versions) != 1 or not WHOLE_NUMBER.fullmatch(versions[0] or ""):
+        message = 'Give the ETag of one read of the wallet, such as If-Match: "42".'
+        raise InvalidRequest(message, errors={"If-Match": [message]})
+    return int(versions[0])
+
+
+def receipt_of(outcome: Outcome) -> Receipt:
+    """The receipt, or the refusal raised as the error that it names."""
+    if isinstance(outcome, Refusal):
+        raise error_of(outcome)
+    return outcome
+
+
+def error_of(refusal: Refusal, **facts: Any) -> WalletError:
+    members: dict[str, Any] = {**refusal.facts, **facts}
+    return BY_CODE[refusal.code](refusal.detail, **members)
+
+
+def replay_header(receipt: Receipt) -> dict[str, str]:
+    return {"Idempotent-Replayed": "true"} if receipt.replayed else {}
