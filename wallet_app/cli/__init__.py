@@ -6,6 +6,7 @@ from wallet_app.cli.books import audit_command
 from wallet_app.cli.demo import demo_command
 from wallet_app.cli.events import events_group
 from wallet_app.cli.failures import WalletGroup
+from wallet_app.cli.finding import list_command, transactions_command
 from wallet_app.cli.keys import keys_group
 from wallet_app.cli.reports import rollup_command, statement_command, stats_command
 from wallet_app.cli.seed import seed_command
@@ -15,6 +16,7 @@ from wallet_app.cli.wallets import (
     create_command,
     history_command,
     move_command,
+    set_command,
     show_command,
 )
 from wallet_app.cli.webhooks import webhooks_group
@@ -25,8 +27,11 @@ wallet = WalletGroup(
     help="Wallets, operations, demo data, and a test of a running service.",
     commands=[
         create_command,
+        set_command,
         show_command,
         history_command,
+        list_command,
+        transactions_command,
         *map(move_command, OF_ONE_WALLET),
         demo_command,
         seed_command,

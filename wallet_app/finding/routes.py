@@ -55,6 +55,11 @@ def list_wallets(query: dict[str, Any]) -> Any:
     or empty, though `has_more` is true: go on with its `next_cursor`, with the same
     filters and order.
     """
+    return wallet_page(query)
+
+
+def wallet_page(query: dict[str, Any]) -> dict[str, Any]:
+    """The page that a loaded WalletQuery asks for."""
     limit, sort = query.pop("limit"), query.pop("sort")
     list_name = "wallets" if sort == NEWEST_FIRST else f"wallets by {sort}"
     read = read_name if sort == BY_NAME else read_moment
@@ -124,6 +129,11 @@ def search_transactions(query: dict[str, Any]) -> Any:
     short, or empty, though `has_more` is true: go on with its `next_cursor`, with the
     same filters.
     """
+    return transaction_page(query)
+
+
+def transaction_page(query: dict[str, Any]) -> dict[str, Any]:
+    """The page that a loaded TransactionSearch asks for."""
     limit, wallet = query.pop("limit"), query.pop("wallet", None)
     list_name = "transactions" if wallet is None else "transactions of a wallet"
     after = decode_position(query.pop("cursor"), list_name, read_step)

@@ -9,6 +9,7 @@ from marshmallow.validate import Length, OneOf
 from wallet_app.finding.wallet_queries import BY_NAME, NEWEST_FIRST, OLDEST_FIRST
 from wallet_app.http.fields import (
     AMOUNT_PATTERN,
+    TEXT_PATTERN,
     Amount,
     Moment,
     Text,
@@ -46,8 +47,12 @@ def check_code(code: str) -> None:
 class WalletQuery(PageQuery):
     """Which wallets, in which order."""
 
-    owner = Text(validate=Length(1, details.MAX_OWNER))
-    label = Text(validate=Length(1, details.MAX_LABEL))
+    owner = Text(
+        validate=Length(1, details.MAX_OWNER), metadata={"pattern": TEXT_PATTERN}
+    )
+    label = Text(
+        validate=Length(1, details.MAX_LABEL), metadata={"pattern": TEXT_PATTERN}
+    )
     # Also one that is not configured any more.
     currency = ma.fields.String(
         validate=check_code, metadata={"pattern": f"^{money.CODE.pattern}$"}
@@ -90,6 +95,7 @@ class TransactionSearch(PageQuery):
         metadata={
             "description": "What their metadata holds: `order=4711`, or a JSON object",
             "example": "order=4711",
+            "pattern": r"^[A-Za-z0-9_]+=[^\u0000]*$",
         }
     )
 

@@ -84,9 +84,13 @@ class Labels(ma.fields.List[str]):
     """Different short texts; none are an empty list."""
 
     def __init__(self, **options: Any) -> None:
-        text = Text(validate=ma.validate.Length(1, details.MAX_LABEL))
+        text = Text(
+            validate=ma.validate.Length(1, details.MAX_LABEL),
+            metadata={"pattern": TEXT_PATTERN},
+        )
         most = ma.validate.Length(max=details.MAX_LABELS)
-        super().__init__(text, validate=most, **options)
+        described = {"uniqueItems": True} | options.pop("metadata", {})
+        super().__init__(text, validate=most, metadata=described, **options)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         labels = super()._deserialize(value, attr, data, **kwargs)

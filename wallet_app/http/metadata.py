@@ -31,11 +31,11 @@ class Metadata(ma.fields.Dict):
         return plain
 
 
-class MetadataPart(Metadata):
+class MetadataPart(ma.fields.String):
     """What metadata holds: key=value, with text as the value, or a JSON object."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
-        part = super()._deserialize(read_part(str(value)), attr, data, **kwargs)
+        part = Metadata().deserialize(read_part(str(value)))
         if not names_a_value(part):
             # Everything holds it, and no index finds that.
             raise ma.ValidationError("Name a value that the metadata holds.")
