@@ -112,13 +112,16 @@ def show_wallet(uuid: UUID, *, as_json: bool) -> None:
     if as_json:
         output.document(WalletDetails().dump(wallet))
         return
+    details = {
+        "owner": wallet.owner,
+        "name": wallet.name,
+        "labels": ", ".join(wallet.labels or ()),
+    }
     output.pairs(
         {
             "uuid": str(wallet.uuid),
             "balance": with_currency(wallet.balance, wallet.currency),
-            "owner": wallet.owner or "",
-            "name": wallet.name or "",
-            "labels": ", ".join(wallet.labels or ()),
+            **{name: value for name, value in details.items() if value},
             "status": wallet.status,
             "version": str(wallet.version),
             "created": in_utc(wallet.created_at),
