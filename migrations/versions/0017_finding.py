@@ -51,16 +51,13 @@ TABLES = {
         " REFERENCES wallet_details (wallet_id) ON DELETE CASCADE",
     ),
 }
-# Of the new tables.
-SMALL_INDEXES = {
+# None on what an operation changes in a wallet.
+INDEXES = {
     "ix_wallet_details_tenant_id_owner_created_at_uuid": "wallet_details"
     " (tenant_id, owner, created_at, uuid) WHERE owner IS NOT NULL",
     "ix_wallet_details_tenant_id_name_uuid": "wallet_details"
     " (tenant_id, name, uuid) WHERE name IS NOT NULL",
     "ix_wallet_labels_wallet_id": "wallet_labels (wallet_id)",
-}
-# None on what an operation changes in a wallet.
-INDEXES = {
     "ix_wallets_tenant_id_currency_created_at_uuid": "wallets"
     " (tenant_id, currency, created_at, uuid)",
     "ix_wallets_tenant_id_status_created_at_uuid": "wallets"
@@ -86,8 +83,6 @@ def upgrade() -> None:
         set_length(LONGEST_CODE, "\n-- squawk-ignore changing-column-type\n")
         for name, members in TABLES.items():
             quickly(f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(members)})")
-        for name, place in SMALL_INDEXES.items():
-            patiently(f"CREATE INDEX IF NOT EXISTS {name} ON {place}")
         for name, place in INDEXES.items():
             build_index(name, place)
 
