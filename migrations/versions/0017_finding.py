@@ -1,16 +1,10 @@
 """Finding: whose wallets are, what they are called; operations by time and metadata.
 
-Codes of currencies may have 12 letters now.
-
 Revision ID: 0017
 Revises: 0013
 
-New tables, indexes that are built while the service works, and columns that may hold
-more: no row is written anew.
+New tables, and indexes that are built while the service works: no row is written anew.
 """
-
-import sqlalchemy as sa
-from alembic import op
 
 from wallet_app.database.schema_changes import (
     build_index,
@@ -68,19 +62,10 @@ INDEXES = {
     "ix_transactions_metadata": "transactions USING gin (metadata jsonb_path_ops)"
     " WITH (fastupdate = off) WHERE metadata IS NOT NULL",
 }
-WITH_CURRENCY = ("wallets", "service_currencies", "service_days")
-LONGEST_CODE, LONGEST_CODE_BEFORE = 12, 3
-
-
-def set_length(length: int, note: str) -> None:
-    for table in WITH_CURRENCY:
-        quickly(f"{note}ALTER TABLE {table} ALTER currency TYPE varchar({length})")
 
 
 def upgrade() -> None:
     with step_by_step():
-        # A longer limit is noted in the catalogue; neither rows nor indexes are read.
-        set_length(LONGEST_CODE, "\n-- squawk-ignore changing-column-type\n")
         for name, members in TABLES.items():
             quickly(f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(members)})")
         for name, place in INDEXES.items():
@@ -88,14 +73,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    long_codes = sa.text("SELECT FROM wallets WHERE length(currency) > 3 LIMIT 1")
-    if op.get_bind().execute(long_codes).first():
-        raise RuntimeError(
-            "The release before knows no currency codes above 3 letters."
-        )
     with step_by_step():
         for name in INDEXES:
             patiently(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
         for name in reversed(TABLES):
             quickly(f"DROP TABLE IF EXISTS {name}")
-        set_length(LONGEST_CODE_BEFORE, "")

@@ -25,7 +25,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wallet_app.database import db
-from wallet_app.ledger.money import LIMIT, MAX_CODE
+from wallet_app.ledger.currency_column import CurrencyCode
+from wallet_app.ledger.money import LIMIT
 from wallet_app.ledger.operation_types import EntryType
 
 
@@ -98,7 +99,7 @@ class Wallet(db.Model):  # type: ignore[name-defined,misc]
     )
     uuid: Mapped[UUID]
     balance: Mapped[Decimal] = mapped_column(Numeric, server_default=text("0"))
-    currency: Mapped[str] = mapped_column(String(MAX_CODE), server_default="USD")
+    currency: Mapped[str] = mapped_column(CurrencyCode, server_default="USD")
     status: Mapped[str] = mapped_column(String(20), server_default="active")
     version: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     held: Mapped[Decimal] = mapped_column(Numeric, server_default=text("0"))
