@@ -4,7 +4,9 @@ import json
 import random
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
+from sqlalchemy.engine import make_url
 
 from wallet_app.finding import walks
 from wallet_app.http.pages import encode_cursor
@@ -226,3 +228,16 @@ def test_a_made_up_place_is_refused(refused, place):
     cursor = encode_cursor("transactions", place)
     path = f"{API}/transactions?cursor={cursor}"
     refused(422, "validation_failed", "GET", path)
+
+
+@pytest.mark.parametrize("path", ["wallets?owner=ann", "transactions?metadata=a=1"])
+def test_a_search_that_takes_too_long_asks_to_try_again(
+    make_app, app, database_url, path
+):
+    impatient = make_app(statement_timeout_ms=200, lock_timeout_ms=5000)
+    url = make_url(database_url).set(drivername="postgresql")
+    with psycopg.connect(url.render_as_string(hide_password=False)) as holder:
+        holder.execute("LOCK TABLE wallet_details, transactions")
+        answer = impatient.test_client().get(f"{API}/{path}")
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "try_again")
+    assert "Retry-After" in answer.headers
