@@ -16,7 +16,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 .PHONY: test-services test-containers
 .PHONY: bench-reporting bench-idle bench-observing bench-fairness bench-standby
 # Each is a module of proofs/, with a row in docs/reliability.md.
-PROOFS := model bank kills faults standby failover restore upgrade ring same-key held-lock \
+PROOFS := model bank kills faults standby failover restore upgrade ring same-key held-lock finding \
 	sigterm thousand rubbish reporting webhooks revocation soak
 .PHONY: proof $(PROOFS:%=proof-%) mutants
 .PHONY: bench bench-quick bench-clients bench-workers bench-large bench-serving

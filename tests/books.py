@@ -26,6 +26,8 @@ TABLES_IN_DELETE_ORDER = (
     "hold_steps",
     "holds",
     "transactions",
+    "wallet_labels",
+    "wallet_details",
     "wallets",
     "kombu_message",
 )

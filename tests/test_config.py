@@ -43,6 +43,7 @@ def test_every_setting_is_read_from_its_variable(environment):
         "replica_url": "postgresql+psycopg://u:p@r/d",
         "database_url": "postgresql+psycopg://u:p@h/d",
         "broker_url": "redis://h/1",
+        "currencies": "POINTS:0,BTC:8",
         "instance_dir": "/tmp/i",
         "statements_dir": "/tmp/s",
         "group_commit": "off",

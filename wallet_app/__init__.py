@@ -12,11 +12,13 @@ from wallet_app.balances.routes import blp as balances
 from wallet_app.config import Settings
 from wallet_app.events.following import Followers
 from wallet_app.events.routes import blp as events
+from wallet_app.finding.routes import blp as finding
 from wallet_app.holds.routes import blp as holds
 from wallet_app.http import addresses, docs, headers
 from wallet_app.http.api import UuidConverter
 from wallet_app.http.application import WalletApp
 from wallet_app.http.json_provider import ExactJsonProvider
+from wallet_app.ledger import currencies
 from wallet_app.ledger.group_commit import Bounds, GroupCommit
 from wallet_app.limits import Limits
 from wallet_app.observing import wiring as observing
@@ -33,6 +35,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """The application, bound to its database and ready to serve."""
     settings = settings or Settings.from_environment()
     production.refuse_unsafe(settings)
+    currencies.configure(settings)
     database_url = settings.database_url or embedded.url(settings.instance_dir / "pg")
 
     app = WalletApp(__name__, static_folder=None)
@@ -67,8 +70,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     cli.init_app(app)
 
     api = docs.create_api(app, keys_needed=settings.access == "keys")
-    features = (balances, operations, holds, events, statistics, statements, webhooks)
-    for blueprint in (*features, access_routes, health.blp):
+    features = (balances, finding, operations, holds, events, statistics, statements)
+    for blueprint in (*features, webhooks, access_routes, health.blp):
         api.register_blueprint(blueprint)
     # Before each request: its address, whose key it is, what is left to that key.
     access.init_app(app, settings)

@@ -33,6 +33,7 @@ class Settings:
     replica_url: str | None = None
     transaction_pooling: bool = False
     broker_url: str | None = None
+    currencies: str = ""
     instance_dir: Path = Path("instance")
     statements_dir: Path | None = None
     statement_days: int = 30
@@ -79,6 +80,7 @@ class Settings:
                 replica_url=with_driver(secret(env, "REPLICA_URL")) or None,
                 transaction_pooling=on_or_off(env, "TRANSACTION_POOLING", "off"),
                 broker_url=secret(env, "BROKER_URL") or None,
+                currencies=env.str("CURRENCIES", ""),
                 instance_dir=env.path("INSTANCE_DIR", cls.instance_dir).absolute(),
                 statements_dir=optional_path(env.str("STATEMENTS_DIR", "")),
                 statement_days=env.int(

@@ -154,6 +154,11 @@ class NotAnExtension(WalletError):
     code, status, title = "not_an_extension", 409, "The hold would end no later"
 
 
+class CurrencyNotConfigured(WalletError):
+    code, status = "currency_not_configured", 409
+    title = "The service does not know the wallet's currency any more"
+
+
 class StatementNotReady(WalletError):
     """Says after how many seconds to ask again."""
 

@@ -37,6 +37,10 @@ def test_new_wallet_is_empty_active_and_in_dollars(client, create):
         "status": "active",
         "held": "0.00",
         "available": "0.00",
+        "owner": None,
+        "name": None,
+        "labels": [],
+        "metadata": None,
         "version": 0,
     }
 

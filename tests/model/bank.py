@@ -34,6 +34,7 @@ class Operation:
     amount: str
     target: str | None = None
     description: str | None = None
+    metadata: dict[str, Any] | None = None
     key: Hashable = None
     expected_version: int | None = None
     occurred_at: str | None = None
@@ -41,7 +42,10 @@ class Operation:
     def content(self) -> tuple[Any, ...]:
         """What a retry must repeat."""
         amount = Fraction(self.amount)
-        return self.kind, self.wallet, self.target, amount, self.description
+        return (
+            *(self.kind, self.wallet, self.target, amount),
+            *(self.description, self.metadata),
+        )
 
 
 @dataclass
@@ -55,6 +59,7 @@ class Entry:
     before: int
     after: int
     description: str | None
+    metadata: dict[str, Any] | None
     counterparty: str | None = None
     created_at: str | None = None
     id: int | None = None
@@ -77,7 +82,7 @@ class Entry:
             "reference_id": self.reference,
             "counterparty_uuid": self.counterparty,
             "parent_reference_id": None,
-            "metadata": None,
+            "metadata": self.metadata,
             "created_at": self.created_at,
         }
 
@@ -94,6 +99,8 @@ class Wallet:
     currency: str
     created_at: str
     status: str = "active"
+    owner: str | None = None
+    labels: list[str] = field(default_factory=list)
     history: list[Entry] = field(default_factory=list)
 
     @property
@@ -123,6 +130,10 @@ class Wallet:
             "currency": self.currency,
             "held": self.text(0),
             "available": self.text(self.balance),
+            "owner": self.owner,
+            "name": None,
+            "labels": self.labels,
+            "metadata": None,
             "status": self.status,
             "version": self.version,
             "created_at": self.created_at,
@@ -279,6 +290,7 @@ def append(wallet: Wallet, kind: str, operation: Operation) -> Entry:
         before=before,
         after=before + amount * SIGNS[kind],
         description=operation.description,
+        metadata=operation.metadata,
         # Along a history time never goes back.
         created_at=None if dated is None else max(dated, wallet.updated_at),
     )

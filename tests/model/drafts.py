@@ -24,6 +24,7 @@ class Draft:
     target: int
     amount: str
     description: str | None
+    metadata: dict[str, Any] | None
     key_in: str
     if_match: int | None = None
 
@@ -59,6 +60,13 @@ descriptions = st.one_of(
     st.none(),
     st.sampled_from(["", "rent", "=1+1", 'März, "€ 5"\nsecond line', " @home"]),
 )
+metadata = st.one_of(
+    st.none(),
+    st.none(),
+    st.sampled_from([{}, {"order": "7"}, {"order": "8"}, {"lines": [1, {"sku": "x"}]}]),
+)
+owners = st.sampled_from([None, "ann", "bob"])
+labels = st.lists(st.sampled_from(["vip", "eu", "new"]), max_size=3, unique=True)
 # Whatever the service has; the bank must know it.
 KINDS = st.sampled_from(["DEPOSIT", *map(str, OperationType)])
 
@@ -75,6 +83,7 @@ def drafts(
         target=wallets,
         amount=amounts,
         description=descriptions,
+        metadata=metadata,
         key_in=st.sampled_from(key_in),
         **fields,
     )

@@ -94,8 +94,10 @@ class MoneyMachine(RuleBasedStateMachine):
         for one in ("USD", "USD", currency):
             self.create(one)
         # Something to spend, so that not everything is refused.
-        self.send(self.single(Draft("DEPOSIT", 0, 0, "500", None, "body")))
-        self.send(self.single(Draft("DEPOSIT", 1, 0, "50.5", None, "header")))
+        self.send(self.single(Draft("DEPOSIT", 0, 0, "500", None, None, "body")))
+        self.send(
+            self.single(Draft("DEPOSIT", 1, 0, "50.5", None, {"order": "7"}, "header"))
+        )
 
     def create(self, currency: str) -> None:
         uuid = self.new_uuid()
@@ -129,6 +131,14 @@ class MoneyMachine(RuleBasedStateMachine):
         with self.in_app():
             wallets.create(currency=currency, uuid=UUID(uuid), created_at=created_at)
         self.bank().open(uuid, currency, reports.text_of(created_at))
+
+    @step(place=PLACES, owner=drafts.owners, labels=drafts.labels)
+    def say_whose_it_is(self, place: int, owner: str | None, labels: list[str]) -> None:
+        wallet = self.wallet(place)
+        wallet.owner, wallet.labels = owner, labels
+        body = {"owner": owner, "labels": labels}
+        answer = self.teller.call("PATCH", f"/wallets/{wallet.uuid}", json=body)
+        expect(answer.get_json(), wallet.shown())
 
     @step(
         place=PLACES, status=st.sampled_from(["frozen", "active", "active", "active"])
@@ -204,6 +214,7 @@ class MoneyMachine(RuleBasedStateMachine):
                     target_uuid=operation.target and UUID(operation.target),
                     amount=Decimal(operation.amount),
                     description=operation.description,
+                    metadata=operation.metadata,
                     reference_id=UUID(operation.key),
                     occurred_at=dated,
                 )
@@ -233,7 +244,11 @@ class MoneyMachine(RuleBasedStateMachine):
             expected = source.version + draft.if_match
             headers |= {"If-Match": f'"{expected}"'}
             operation = replace(operation, expected_version=expected)
-        body = {"amount": operation.amount, "description": operation.description}
+        body = {
+            "amount": operation.amount,
+            "description": operation.description,
+            "metadata": operation.metadata,
+        }
         if draft.key_in in ("body", "both"):
             body["reference_id"] = reference
         if operation.target is not None:
@@ -273,6 +288,7 @@ class MoneyMachine(RuleBasedStateMachine):
             target=self.uuid_at(draft.target) if has_target else None,
             amount=draft.amount,
             description=draft.description,
+            metadata=draft.metadata,
             key=key,
         )
 
@@ -287,5 +303,6 @@ def member_body(operation: Operation) -> dict[str, Any]:
         "operation_type": operation.kind,
         "amount": operation.amount,
         "description": operation.description,
+        "metadata": operation.metadata,
         "reference_id": operation.key if isinstance(operation.key, str) else None,
     }

@@ -102,6 +102,29 @@ class WalletMachine(MoneyMachine):
         newest_first = [one.shown() for one in newest]
         expect(self.pages("/wallets", limit), newest_first)
 
+    @step(limit=PAGE_SIZES, owner=drafts.owners, label=drafts.labels)
+    def find_wallets(self, limit: int, owner: str | None, label: list[str]) -> None:
+        query = {"owner": owner} if owner else {}
+        query |= {"label": label[0]} if label else {}
+        found = [
+            one.shown()
+            for one in self.bank().wallets.values()
+            if owner in (None, one.owner) and set(label[:1]) <= set(one.labels)
+        ]
+        found.sort(key=lambda one: (one["created_at"], one["uuid"]), reverse=True)
+        expect(self.pages("/wallets", limit, **query), found)
+
+    @step(limit=PAGE_SIZES, order=st.sampled_from(["7", "8", "9"]))
+    def find_by_metadata(self, limit: int, order: str) -> None:
+        entries = [
+            entry.shown()
+            for wallet in self.bank().wallets.values()
+            for entry in wallet.history
+            if (entry.metadata or {}).get("order") == order
+        ]
+        entries.sort(key=lambda one: (one["created_at"], one["id"]), reverse=True)
+        expect(self.pages("/transactions", limit, metadata=f"order={order}"), entries)
+
     @step(
         place=WALLETS,
         limit=PAGE_SIZES,

@@ -10,6 +10,7 @@ from ops import deposit, transfer
 from sqlalchemy.engine import make_url
 
 from wallet_app.feed import partitions, relay
+from wallet_app.finding import walks
 from wallet_app.http.pages import encode_cursor
 from wallet_app.ledger import posting
 from wallet_app.ledger.posting import Receipt, Unit
@@ -62,6 +63,8 @@ WALLET_CALLS = [
     ("GET", "/events?wallet={}", None),
     ("POST", "/wallets/{}/statements", JANUARY | {"format": "csv"}),
     ("POST", "/wallets/{}/operation", DEPOSIT),
+    ("PATCH", "/wallets/{}", {"owner": "ours"}),
+    ("GET", "/transactions?wallet={}", None),
 ]
 
 
@@ -101,6 +104,44 @@ def test_lists_hold_a_tenants_own(ours, theirs):
     assert page["data"] == []
     everything = theirs.get(f"{API}/wallets").get_json()["data"]
     assert [one["uuid"] for one in everything] == others[::-1]
+
+
+def test_what_is_found_is_a_tenants_own(ours, theirs):
+    said = {"owner": "ann", "name": "Savings", "labels": ["vip"]}
+    for client in (theirs, ours, theirs):
+        wallet = new_wallet(client, **said)
+        put_in(client, wallet, metadata={"order": "7"}, amount="7.31")
+    reference = put_in(theirs, wallet, metadata={"order": "7"})["reference_id"]
+    for query in (
+        *("owner=ann", "label=vip", "currency=USD", "sort=name", "sort=created_at"),
+        *("min_balance=1", "status=active", "limit=2"),
+    ):
+        assert len(ours.get(f"{API}/wallets?{query}").get_json()["data"]) == 1
+    theirs_found = theirs.get(f"{API}/wallets?owner=ann&label=vip").get_json()["data"]
+    assert len(theirs_found) == 2
+    for query in ("", "metadata=order=7", "operation_type=DEPOSIT", "min_amount=1"):
+        assert len(ours.get(f"{API}/transactions?{query}").get_json()["data"]) == 1
+        assert len(theirs.get(f"{API}/transactions?{query}").get_json()["data"]) == 3
+    path = f"{API}/transactions?reference_id={reference}"
+    assert ours.get(path).get_json()["data"] == []
+    assert len(theirs.get(path).get_json()["data"]) == 1
+
+
+def test_common_metadata_of_another_tenant_does_not_show(ours, theirs, monkeypatch):
+    monkeypatch.setattr(walks, "MOST_LOOKED_AT", 2)
+    for client, times in ((theirs, 4), (ours, 1), (theirs, 4)):
+        wallet = new_wallet(client)
+        for _ in range(times):
+            put_in(client, wallet, metadata={"order": "7"})
+    path, after = f"{API}/transactions?metadata=order=7", ""
+    page = ours.get(path).get_json()
+    assert (len(page["data"]), page["has_more"]) == (1, False)
+    found = []
+    while after is not None:
+        page = theirs.get(path + (f"&cursor={after}" if after else "")).get_json()
+        found += page["data"]
+        after = page["next_cursor"]
+    assert len({one["id"] for one in found}) == len(found) == 8
 
 
 def test_a_uuid_and_a_reference_are_a_tenants_own(ours, theirs):

@@ -1,17 +1,15 @@
 """Reads of wallets and histories; every page is a range of an index."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     func,
     select,
-    tuple_,
 )
 
 from wallet_app.database import AnyRow
@@ -36,25 +34,6 @@ def read_wallets(connection: Connection, keys: Collection[Key]) -> dict[Key, Any
     """The rows of those wallets that exist."""
     rows = connection.execute(SELECT_THESE, key_arrays(keys))
     return {(row.tenant_id, row.uuid): row for row in rows}
-
-
-def list_wallets(
-    connection: Connection,
-    tenant_id: int,
-    *,
-    limit: int,
-    before: tuple[datetime, UUID] | None,
-) -> Sequence[AnyRow]:
-    """Up to `limit` wallets, newest first, from before a created_at and uuid."""
-    place = WALLETS.created_at, WALLETS.uuid
-    statement = (
-        SELECT_WALLETS.where(WALLETS.tenant_id == tenant_id)
-        .order_by(*(one.desc() for one in place))
-        .limit(limit)
-    )
-    if before is not None:
-        statement = statement.where(tuple_(*place) < before)
-    return connection.execute(statement).all()
 
 
 def list_entries(

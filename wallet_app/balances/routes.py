@@ -1,6 +1,5 @@
-"""Wallets over HTTP: create, list, read, and their histories."""
+"""Wallets over HTTP: create, read, and their histories."""
 
-from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -14,9 +13,8 @@ from wallet_app.balances.schemas import (
     NewWallet,
     TransactionPage,
     TransactionQuery,
-    WalletPage,
 )
-from wallet_app.database import AnyRow, reading
+from wallet_app.database import reading
 from wallet_app.errors import (
     InvalidRequest,
     Unavailable,
@@ -25,8 +23,7 @@ from wallet_app.errors import (
 )
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
 from wallet_app.http.caller import caller
-from wallet_app.http.fields import Moment, Uuid, moment_text
-from wallet_app.http.pages import PageQuery, decode_position, page_of, read_seq
+from wallet_app.http.pages import decode_position, page_of, read_seq
 from wallet_app.http.schemas import WalletBalance, WalletDetails
 from wallet_app.http.scopes import Scope
 from wallet_app.ledger import wallets
@@ -51,6 +48,7 @@ THE_WALLETS_CALLS = {
     for name in (
         "get_wallet",
         "get_balance",
+        "change_wallet",
         "list_transactions",
         "post_operation",
         "get_statistics",
@@ -80,31 +78,6 @@ def create_wallet(body: dict[str, Any]) -> Any:
         headers["Idempotent-Replayed"] = "true"
     with reading() as connection:
         return wallets.find(connection, caller().tenant_id, uuid), 201, headers
-
-
-@blp.route("", scope=Scope.WALLETS_READ)
-@blp.arguments(PageQuery, location="query")
-@blp.problems(InvalidRequest, Unavailable)
-@blp.response(200, WalletPage)
-def list_wallets(query: dict[str, Any]) -> Any:
-    """List wallets, newest first"""
-    before = decode_position(query["cursor"], "wallets", read_place)
-    limit = query["limit"]
-    with reading() as connection:
-        rows = queries.list_wallets(
-            connection, caller().tenant_id, limit=limit + 1, before=before
-        )
-    return page_of(rows, limit, lambda row: ("wallets", place_of(row)))
-
-
-def place_of(wallet: AnyRow) -> list[str]:
-    """A wallet's place in the list, for a cursor."""
-    return [moment_text(wallet.created_at), str(wallet.uuid)]
-
-
-def read_place(position: Any) -> tuple[datetime, UUID]:
-    created_at, uuid = position
-    return Moment().deserialize(created_at), Uuid().deserialize(uuid)
 
 
 @blp.route("/<uuid:uuid>", scope=Scope.WALLETS_READ)

@@ -5,33 +5,25 @@ from datetime import UTC, datetime
 import marshmallow as ma
 from marshmallow.validate import OneOf
 
-from wallet_app.http.fields import AMOUNT_PATTERN, Amount, Moment, Text, Uuid
+from wallet_app.http.fields import AMOUNT_PATTERN, Amount, CurrencyCode, Moment, Uuid
 from wallet_app.http.lean import LeanSchema, Members
 from wallet_app.http.pages import PageQuery
 from wallet_app.http.schemas import (
     DEMO_UUID,
+    DetailsGiven,
     TransactionDetails,
-    WalletDetails,
 )
-from wallet_app.ledger import money
 from wallet_app.ledger.operation_types import EntryType
 
 
-def check_currency(code: str) -> None:
-    if not money.is_currency(code):
-        raise ma.ValidationError("Give a currency code of ISO 4217, such as USD.")
-
-
-class NewWallet(LeanSchema):
+class NewWallet(DetailsGiven):
     """A wallet to be created."""
 
-    currency = Text(
+    currency = CurrencyCode(
         load_default="USD",
-        validate=check_currency,
         metadata={
-            "description": "ISO 4217 code",
+            "description": "ISO 4217 code, or a configured one",
             "example": "USD",
-            "enum": list(money.CURRENCIES),
         },
     )
     uuid = Uuid(
@@ -57,14 +49,6 @@ class BalanceQuery(LeanSchema):
             "example": "2026-01-31T23:59:59Z",
         },
     )
-
-
-class WalletPage(LeanSchema):
-    """A page of wallets."""
-
-    data = Members(WalletDetails)
-    has_more = ma.fields.Boolean()
-    next_cursor = ma.fields.String(allow_none=True)
 
 
 class TransactionPage(LeanSchema):

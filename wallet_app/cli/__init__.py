@@ -6,6 +6,7 @@ from wallet_app.cli.books import audit_command
 from wallet_app.cli.demo import demo_command
 from wallet_app.cli.events import events_group
 from wallet_app.cli.failures import WalletGroup
+from wallet_app.cli.finding import list_command, transactions_command
 from wallet_app.cli.holds import COMMANDS, hold_command, holds_command
 from wallet_app.cli.keys import keys_group
 from wallet_app.cli.reports import rollup_command, statement_command, stats_command
@@ -16,6 +17,7 @@ from wallet_app.cli.wallets import (
     create_command,
     history_command,
     move_command,
+    set_command,
     show_command,
 )
 from wallet_app.cli.webhooks import webhooks_group
@@ -26,8 +28,11 @@ wallet = WalletGroup(
     help="Wallets, operations, demo data, and a test of a running service.",
     commands=[
         create_command,
+        set_command,
         show_command,
         history_command,
+        list_command,
+        transactions_command,
         *map(move_command, OF_ONE_WALLET),
         *map(hold_command, COMMANDS),
         holds_command,

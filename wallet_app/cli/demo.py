@@ -24,6 +24,14 @@ from wallet_app.ledger.wallets import ImportedWallet
 
 DEMO_WALLET = UUID(DEMO_UUID)
 CURRENCIES = ("USD", "USD", "EUR", "JPY", "KWD")
+# Owner, name and labels of each.
+DETAILS = (
+    ("ann", "Everyday", ["demo", "main"]),
+    ("bob", "Everyday", ["demo", "main"]),
+    ("ann", "Journeys", ["demo"]),
+    ("ann", "Tokyo", ["demo"]),
+    ("bob", "Kuwait", ["demo"]),
+)
 DAYS = 30
 OPERATIONS = 250
 # What the demo wallet does: days ago, type, amount, description.
@@ -49,6 +57,8 @@ def demo_command() -> None:
     start, end = generation.full_days(DAYS, datetime.now(UTC))
     demo_wallets = imported_wallets(created_at=start - timedelta(days=1))
     created = wallets.create_many(demo_wallets)
+    if created:
+        describe(demo_wallets)
     posted = 0
     if are_untouched(demo_wallets):
         operations = demo_operations(demo_wallets, start=start, end=end)
@@ -72,6 +82,19 @@ def imported_wallets(created_at: datetime) -> list[ImportedWallet]:
         ImportedWallet(uuid=uuid, currency=currency, created_at=created_at)
         for uuid, currency in zip(uuids, CURRENCIES, strict=True)
     ]
+
+
+def describe(demo_wallets: list[ImportedWallet]) -> None:
+    """Say whose the wallets are; what somebody has said of them already stays."""
+    for wallet, (owner, name, labels) in zip(
+        stored(demo_wallets), DETAILS, strict=True
+    ):
+        if wallet.labels is None:
+            wallets.change(
+                tenant_id=DEFAULT_TENANT_ID,
+                uuid=wallet.uuid,
+                changes={"owner": owner, "name": name, "labels": labels},
+            )
 
 
 def are_untouched(demo_wallets: list[ImportedWallet]) -> bool:

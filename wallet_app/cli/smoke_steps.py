@@ -1,5 +1,6 @@
 """The steps of the smoke test, in their order; each builds on those before it."""
 
+import json
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -71,6 +72,16 @@ def create_again(walk: Walk) -> None:
     answer = walk.api.post("/api/v1/wallets", {"uuid": walk.wallet, "currency": "USD"})
     answers(answer, 201, uuid=walk.wallet, version=0)
     is_replay(answer)
+
+
+@step("say whose it is, and find it by that")
+def find_by_owner(walk: Walk) -> None:
+    said = {"owner": walk.wallet, "labels": ["smoke"]}
+    answer = walk.api.call("PATCH", walk.path, json.dumps(said))
+    answers(answer, 200, uuid=walk.wallet, **said)
+    page = answers(walk.api.get(f"/api/v1/wallets?owner={walk.wallet}"), 200)
+    found = [one["uuid"] for one in page["data"]]
+    same("wallets of the owner", expected=[walk.wallet], got=found)
 
 
 @step("deposit 1000")
@@ -161,7 +172,9 @@ def unknown_wallet(walk: Walk) -> None:
 def transfer(walk: Walk) -> None:
     walk.api.post("/api/v1/wallets", {"uuid": walk.other, "currency": "USD"})
     body = {"from_wallet": walk.wallet, "to_wallet": walk.other, "amount": "0.30"}
-    answer = walk.api.post("/api/v1/transfers", body)
+    answer = walk.api.post(
+        "/api/v1/transfers", body | {"metadata": {"order": walk.other}}
+    )
     walk.transfer = answers(answer, 200, amount="0.30", currency="USD")
     outgoing, incoming = walk.transfer["outgoing"], walk.transfer["incoming"]
     same("balances", expected=("500.00", "0.30"), got=balances(outgoing, incoming))
@@ -178,6 +191,13 @@ def look_up(walk: Walk) -> None:
     legs = [walk.transfer["outgoing"], walk.transfer["incoming"]]
     members = {"operation_type": "TRANSFER", "transactions": legs}
     answers(walk.api.get(f"/api/v1/operations/{reference}"), 200, **members)
+
+
+@step("search the transfer by its metadata: both transactions")
+def search(walk: Walk) -> None:
+    path = f"/api/v1/transactions?metadata=order={walk.other}"
+    legs = [walk.transfer["incoming"], walk.transfer["outgoing"]]
+    answers(walk.api.get(path), 200, data=legs)
 
 
 @step("an operation that never was: 404")

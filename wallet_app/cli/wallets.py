@@ -9,6 +9,7 @@ from uuid import UUID
 
 import click
 from flask.cli import with_appcontext
+from marshmallow import ValidationError
 from uuid_utils.compat import uuid7
 
 from wallet_app.balances import queries
@@ -17,11 +18,12 @@ from wallet_app.cli import output
 from wallet_app.cli.parameters import FieldType, json_option
 from wallet_app.database import reading
 from wallet_app.errors import InvalidRequest
-from wallet_app.http.fields import Amount, Moment, Uuid
+from wallet_app.http.fields import Amount, Labels, Moment, Uuid
+from wallet_app.http.metadata import MetadataPart
 from wallet_app.http.money_requests import ledger, receipt_of
 from wallet_app.http.money_schemas import MoneyMove
 from wallet_app.http.pages import decode_position, page_of, read_seq
-from wallet_app.http.schemas import TransactionDetails, WalletDetails
+from wallet_app.http.schemas import DetailsGiven, TransactionDetails, WalletDetails
 from wallet_app.ledger import money, wallets
 from wallet_app.ledger.operation_types import EntryType, OperationType
 from wallet_app.ledger.rules import Entry, Operation
@@ -30,6 +32,32 @@ from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 MAX_ROWS = 1000
 UUID_TYPE = FieldType("uuid", Uuid())
 MOMENT = FieldType("time", Moment())
+METADATA = FieldType("metadata", MetadataPart())
+
+
+def described(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that say what a wallet is found by."""
+    fields = DetailsGiven().fields
+    for decorate in (
+        click.option("--metadata", type=METADATA, help="segment=eu, or JSON."),
+        click.option("--label", "labels", multiple=True, help="One, or several."),
+        click.option("--name", type=FieldType("name", fields["name"])),
+        click.option("--owner", type=FieldType("owner", fields["owner"])),
+    ):
+        function = decorate(function)
+    return function
+
+
+def given_details(options: dict[str, Any]) -> dict[str, Any]:
+    """The details that were named; raises click's BadParameter for bad labels."""
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    if "labels" in given:
+        try:
+            given["labels"] = Labels().deserialize(list(given["labels"]))
+        except ValidationError as error:
+            message = f"Not labels: {error.messages}"
+            raise click.BadParameter(message, param_hint="--label") from None
+    return given
 
 
 @click.command("create")
@@ -38,16 +66,34 @@ MOMENT = FieldType("time", Moment())
     type=FieldType("currency", NewWallet().fields["currency"]),
     default="USD",
     show_default=True,
-    help="ISO 4217 code.",
+    help="ISO 4217 code, or a configured one.",
 )
 @click.option("--uuid", type=UUID_TYPE, help="One of your own makes a retry safe.")
+@described
 @json_option
 @with_appcontext
-def create_command(currency: str, uuid: UUID | None, as_json: bool) -> None:
+def create_command(
+    *, currency: str, uuid: UUID | None, as_json: bool, **details: Any
+) -> None:
     """Create a wallet."""
-    uuid, created = wallets.create(currency=currency, uuid=uuid)
+    given = given_details(details)
+    uuid, created = wallets.create(currency=currency, uuid=uuid, **given)
     if not created:
         click.echo("Replayed: the wallet was there already.", err=True)
+    show_wallet(uuid, as_json=as_json)
+
+
+@click.command("set")
+@click.argument("uuid", type=UUID_TYPE)
+@described
+@json_option
+@with_appcontext
+def set_command(*, uuid: UUID, as_json: bool, **details: Any) -> None:
+    """Say whose a wallet is, its name, its labels; labels replace those before."""
+    changes = given_details(details)
+    if not changes:
+        raise click.UsageError("Give --owner, --name, --label or --metadata.")
+    wallets.change(tenant_id=DEFAULT_TENANT_ID, uuid=uuid, changes=changes)
     show_wallet(uuid, as_json=as_json)
 
 
@@ -66,10 +112,16 @@ def show_wallet(uuid: UUID, *, as_json: bool) -> None:
     if as_json:
         output.document(WalletDetails().dump(wallet))
         return
+    details = {
+        "owner": wallet.owner,
+        "name": wallet.name,
+        "labels": ", ".join(wallet.labels or ()),
+    }
     output.pairs(
         {
             "uuid": str(wallet.uuid),
             "balance": with_currency(wallet.balance, wallet.currency),
+            **{name: value for name, value in details.items() if value},
             "status": wallet.status,
             "version": str(wallet.version),
             "created": in_utc(wallet.created_at),
@@ -173,6 +225,7 @@ def moves_money(function: Callable[..., None]) -> Callable[..., None]:
             type=UUID_TYPE,
             help="Makes a retry safe; one for each operation.",
         ),
+        click.option("--metadata", type=METADATA, help="order=4711, or JSON."),
         click.option("--description", type=FieldType("text", fields["description"])),
         click.argument("amount", type=FieldType("amount", Amount())),
         click.argument("uuid", type=UUID_TYPE),
@@ -196,6 +249,7 @@ def move(
     amount: Decimal,
     description: str | None,
     reference_id: UUID | None,
+    metadata: dict[str, Any] | None,
     as_json: bool,
 ) -> None:
     """Post one operation the way the API does, and print its transaction."""
@@ -206,6 +260,7 @@ def move(
         amount=amount,
         description=description,
         reference_id=reference_id or uuid7(),
+        metadata=metadata,
     )
     receipt = receipt_of(ledger().submit(operation))
     entry = receipt.entries[0]

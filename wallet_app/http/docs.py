@@ -2,13 +2,15 @@
 
 from importlib.metadata import version
 from importlib.resources import files
+from typing import Any
 
 from flask import Blueprint, Flask, Response, send_from_directory
 
 from wallet_app.errors import BY_CODE, NotFound
 from wallet_app.http.api import API_KEY, UuidConverter, WalletApi
-from wallet_app.http.fields import Amount, Moment, Money, Uuid
+from wallet_app.http.fields import Amount, CurrencyCode, Moment, Money, Uuid
 from wallet_app.http.scopes import Scope
+from wallet_app.ledger import money
 
 # Found without being imported: the package's own blueprint is of no use here.
 SWAGGER_UI = str(files("flask_swagger_ui") / "dist")
@@ -65,9 +67,15 @@ def create_api(app: Flask, *, keys_needed: bool) -> WalletApi:
     api = WalletApi(app)
     for field, kind in FIELD_TYPES.items():
         api.register_field(field, *kind)
+    api.ma_plugin.converter.add_attribute_function(describe_currencies)
     api.spec.components.security_scheme(API_KEY, API_KEY_SCHEME)
     api.register_converter(UuidConverter, lambda _: UUID_IN_PATH)
     return api
+
+
+def describe_currencies(_converter: Any, field: Any, **_: Any) -> dict[str, Any]:
+    """The currencies that there are: known once the service is configured."""
+    return {"enum": money.currencies()} if isinstance(field, CurrencyCode) else {}
 
 
 FIELD_TYPES = {

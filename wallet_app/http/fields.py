@@ -9,14 +9,14 @@ from uuid import UUID
 import marshmallow as ma
 
 from wallet_app.http.json_provider import JsonDecimal
-from wallet_app.ledger import money
+from wallet_app.ledger import details, money
 
 CANONICAL_UUID = re.compile(
     r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 )
 # What a client may send, as a pattern of the API's description.
-# No currency has more than four digits after the point.
-AMOUNT_PATTERN = r"^(?=[0-9.]*[1-9])[0-9]{1,18}(\.[0-9]{1,4})?$"
+# No currency has more than 18 digits after the point.
+AMOUNT_PATTERN = r"^(?=[0-9.]*[1-9])[0-9]{1,18}(\.[0-9]{1,18})?$"
 TEXT_PATTERN = r"^[^\u0000]*$"
 NOT_A_UUID = "Give a UUID such as 123e4567-e89b-12d3-a456-426614174000."
 
@@ -78,6 +78,40 @@ def is_storable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+class Labels(ma.fields.List[str]):
+    """Different short texts; none are an empty list."""
+
+    def __init__(self, **options: Any) -> None:
+        text = Text(
+            validate=ma.validate.Length(1, details.MAX_LABEL),
+            metadata={"pattern": TEXT_PATTERN},
+        )
+        most = ma.validate.Length(max=details.MAX_LABELS)
+        described = {"uniqueItems": True} | options.pop("metadata", {})
+        super().__init__(text, validate=most, metadata=described, **options)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        labels = super()._deserialize(value, attr, data, **kwargs)
+        if len(set(labels)) < len(labels):
+            raise ma.ValidationError("Give each label once.")
+        return labels
+
+    def _serialize(self, value: Any, attr: Any, obj: Any, **kwargs: Any) -> Any:
+        return value or []
+
+
+class CurrencyCode(Text):
+    """The code of a currency that a wallet can hold."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        code = super()._deserialize(value, attr, data, **kwargs)
+        if not money.is_currency(code):
+            raise ma.ValidationError(
+                "Give a currency code of ISO 4217, such as USD, or a configured one."
+            )
+        return code
 
 
 class Uuid(ma.fields.Field[Any]):

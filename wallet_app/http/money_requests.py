@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 from wallet_app.errors import (
     BY_CODE,
     BalanceLimitExceeded,
+    CurrencyNotConfigured,
     IdempotencyKeyReused,
     InsufficientFunds,
     InvalidAmount,
@@ -39,6 +40,7 @@ MONEY_PROBLEMS = (
     InsufficientFunds,
     BalanceLimitExceeded,
     WalletNotActive,
+    CurrencyNotConfigured,
     PreconditionFailed,
     InvalidAmount,
     IdempotencyKeyReused,
@@ -94,6 +96,7 @@ def operation_from(
         description=body["description"],
         reference_id=reference_from(body["reference_id"], key_from_header()),
         expected_version=expected_version(),
+        metadata=body["metadata"],
         parent_reference_id=parent_reference_id,
         final=body.get("final", False),
         expires_at=body.get("expires_at"),

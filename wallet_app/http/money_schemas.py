@@ -16,6 +16,7 @@ from wallet_app.http.fields import (
     Uuid,
 )
 from wallet_app.http.lean import LeanSchema
+from wallet_app.http.metadata import EXAMPLE, Metadata
 
 MAX_DESCRIPTION = 1000
 OTHER_UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -49,6 +50,14 @@ class DescribedMove(LeanSchema):
         load_default=None,
         allow_none=True,
         metadata={"description": "Makes a retry safe; one for each operation"},
+    )
+    metadata = Metadata(
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "description": "A JSON object of your own, to find the operation by",
+            "example": EXAMPLE,
+        },
     )
 
 

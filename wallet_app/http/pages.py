@@ -1,7 +1,6 @@
 """Keyset pages: a page of rows and an opaque cursor to the next."""
 
 import base64
-import binascii
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -65,7 +64,7 @@ def decode_position(
     """The place in the list that a cursor names; raises InvalidRequest for others.
 
     `read` gets it as the list's `page_of` has put it in, or whatever else a caller
-    has made up, for which it raises ValueError or TypeError.
+    has made up, for which it raises ValueError, TypeError or ValidationError.
     """
     if cursor is None:
         return None
@@ -75,7 +74,7 @@ def decode_position(
         name, position = decoded
         if name == list_name:
             return read(position)
-    except (ValueError, TypeError, binascii.Error, RecursionError):
+    except (ValueError, TypeError, ma.ValidationError, RecursionError):
         pass
     raise invalid_cursor() from None
 

@@ -1,10 +1,12 @@
 """The shapes that several features answer with."""
 
 import marshmallow as ma
-from marshmallow.validate import OneOf
+from marshmallow.validate import Length, OneOf
 
-from wallet_app.http.fields import Amount, Moment, Uuid
+from wallet_app.http.fields import TEXT_PATTERN, Amount, Labels, Moment, Text, Uuid
 from wallet_app.http.lean import LeanSchema
+from wallet_app.http.metadata import EXAMPLE, Metadata
+from wallet_app.ledger import details
 from wallet_app.ledger.operation_types import EntryType
 
 HOLD_STATES = ("open", "captured", "voided", "expired")
@@ -66,6 +68,30 @@ class HoldDetails(LeanSchema):
     updated_at = Moment()
 
 
+class DetailsGiven(LeanSchema):
+    """What a wallet is found by; null is nothing."""
+
+    owner = Text(
+        allow_none=True,
+        validate=Length(1, details.MAX_OWNER),
+        metadata={
+            "description": "Whose it is, by your own name for them",
+            "example": "customer 4711",
+            "pattern": TEXT_PATTERN,
+        },
+    )
+    name = Text(
+        allow_none=True,
+        validate=Length(1, details.MAX_NAME),
+        metadata={"example": "Savings", "pattern": TEXT_PATTERN},
+    )
+    labels = Labels(metadata={"example": ["vip"]})
+    metadata = Metadata(
+        allow_none=True,
+        metadata={"description": "A JSON object of your own", "example": EXAMPLE},
+    )
+
+
 class WalletBalance(LeanSchema):
     """What a wallet holds."""
 
@@ -83,6 +109,10 @@ class WalletDetails(WalletBalance):
     available = Amount(
         metadata={"description": "What may leave it now", "example": "1000.00"}
     )
+    owner = ma.fields.String(allow_none=True, metadata={"example": "customer 4711"})
+    name = ma.fields.String(allow_none=True, metadata={"example": "Savings"})
+    labels = Labels(metadata={"example": ["vip"]})
+    metadata = ma.fields.Dict(allow_none=True)
     status = ma.fields.String(
         validate=OneOf(["active", "frozen", "closed"]), metadata={"example": "active"}
     )

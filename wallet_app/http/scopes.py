@@ -15,7 +15,7 @@ class Scope(StrEnum):
         return member
 
     WALLETS_READ = "wallets:read", "Read wallets, histories, operations and events."
-    WALLETS_WRITE = "wallets:write", "Create wallets."
+    WALLETS_WRITE = "wallets:write", "Create wallets, and say what they are found by."
     OPERATIONS_WRITE = "operations:write", "Move money."
     REPORTS_READ = "reports:read", "Read statistics, summaries and statements."
     WEBHOOKS_WRITE = "webhooks:write", "See, add and change webhooks."

@@ -47,6 +47,13 @@ def lock(
     return connection.execute(LOCK, key_texts(keys))
 
 
+def lock_row(connection: Connection, wallet: Key) -> None:
+    """Lock a wallet, if it exists, in the caller's transaction."""
+    tenant_id, uuid = wallet
+    this = (WALLETS.tenant_id == tenant_id) & (WALLETS.uuid == uuid)
+    connection.execute(select(WALLETS.id).where(this).with_for_update())
+
+
 def locked_wallets(keys: Collection[Key]) -> set[Key]:
     """Which of the wallets exist and are locked by somebody else right now."""
     with pipeline() as connection:

@@ -25,6 +25,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wallet_app.database import db
+from wallet_app.ledger.currency_column import CurrencyCode
 from wallet_app.ledger.money import LIMIT
 from wallet_app.ledger.operation_types import EntryType
 
@@ -70,6 +71,12 @@ class Wallet(db.Model):  # type: ignore[name-defined,misc]
         UniqueConstraint("id", "tenant_id"),
         # What lists are ordered by: ids are not in order on every engine.
         Index(None, "tenant_id", "created_at", "uuid"),
+        Index(None, "tenant_id", "currency", "created_at", "uuid"),
+        Index(
+            None,
+            *("tenant_id", "status", "created_at", "uuid"),
+            postgresql_where=text("status <> 'active'"),
+        ),
         CheckConstraint(
             "held >= 0 AND (balance - held >= 0 OR balance - held >= minimum_balance)",
             name="available_not_negative",
@@ -92,7 +99,7 @@ class Wallet(db.Model):  # type: ignore[name-defined,misc]
     )
     uuid: Mapped[UUID]
     balance: Mapped[Decimal] = mapped_column(Numeric, server_default=text("0"))
-    currency: Mapped[str] = mapped_column(String(3), server_default="USD")
+    currency: Mapped[str] = mapped_column(CurrencyCode, server_default="USD")
     status: Mapped[str] = mapped_column(String(20), server_default="active")
     version: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     held: Mapped[Decimal] = mapped_column(Numeric, server_default=text("0"))
@@ -142,6 +149,17 @@ class Transaction(db.Model):  # type: ignore[name-defined,misc]
             None,
             "parent_reference_id",
             postgresql_where=text("parent_reference_id IS NOT NULL"),
+        ),
+        # A tenant's, over all of its wallets.
+        Index(None, "tenant_id", "created_at", "id"),
+        # Those without any pay nothing for it.
+        Index(
+            None,
+            "metadata",
+            postgresql_using="gin",
+            postgresql_ops={"metadata": "jsonb_path_ops"},
+            postgresql_with={"fastupdate": "off"},
+            postgresql_where=text("metadata IS NOT NULL"),
         ),
     )
 

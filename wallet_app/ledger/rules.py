@@ -1,5 +1,6 @@
 """What an operation does to a wallet, or why it is refused: no I/O, no clock."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -20,7 +21,7 @@ class Operation:
 
     Both wallets, and the reference, are those of the tenant.
     `expected_version` refuses the operation when the wallet has moved on.
-    `metadata` is kept with its first entry. `parent_reference_id` is that of an earlier
+    `metadata` is kept with its entries. `parent_reference_id` is that of an earlier
     operation on which this one acts.
     `occurred_at` dates an imported operation; None means the time of posting.
     Of holds: an `amount` of 0 stands for all that is left, `final` gives back what a
@@ -263,6 +264,12 @@ def refuse(
 
 def refuse_digits(wallet: WalletState, amount: Decimal) -> Refusal | None:
     """Why the amount is none of the wallet's currency, or None."""
+    if not money.is_currency(wallet.currency):
+        return Refusal(
+            "currency_not_configured",
+            f"{wallet.currency} is not configured any more: have it put back into"
+            " WALLET_CURRENCIES with the digits that it had.",
+        )
     if not money.fits(amount, wallet.currency):
         digits = money.exponent(wallet.currency)
         detail = f"{wallet.currency} has {digits} digits after the decimal point."
@@ -337,6 +344,13 @@ def is_same(operation: Operation, entry: Entry) -> bool:
         and entry.counterparty_uuid == operation.target_uuid
         and entry.amount == operation.amount
         and entry.description == operation.description
-        and entry.metadata == operation.metadata
+        and is_same_json(entry.metadata, operation.metadata)
         and entry.parent_reference_id == operation.parent_reference_id
     )
+
+
+def is_same_json(one: object, other: object) -> bool:
+    """Whether two JSON values are the same: Python takes true for 1."""
+    if one is None or other is None:
+        return one is other
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)

@@ -1,9 +1,9 @@
 """Creates and finds wallets."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -25,7 +25,8 @@ from uuid_utils.compat import uuid7
 
 from wallet_app.database import AnyRow, read_copy, settled, transaction
 from wallet_app.database.conflicts import repeated
-from wallet_app.errors import WalletNotFound
+from wallet_app.errors import PreconditionFailed, WalletNotFound
+from wallet_app.ledger import details, locking
 from wallet_app.ledger.holds import HOLDS
 from wallet_app.ledger.journal import append_created
 from wallet_app.ledger.models import Wallet
@@ -54,7 +55,7 @@ OVERDUE = case(
     ),
     else_=literal_column("0"),
 )
-SELECT_WALLETS = select(
+ONLY_WALLETS = select(
     WALLETS.id,
     WALLETS.tenant_id,
     WALLETS.uuid,
@@ -70,9 +71,16 @@ SELECT_WALLETS = select(
     ),
     WALLETS.revision,
 )
+SELECT_WALLETS = details.with_details(ONLY_WALLETS)
+PLACE = WALLETS.id, WALLETS.tenant_id, WALLETS.uuid, WALLETS.created_at
 TENANT = bindparam("tenant_id", type_=Integer)
 SELECT_WALLET = SELECT_WALLETS.where(
     WALLETS.tenant_id == TENANT, WALLETS.uuid == bindparam("uuid", type_=Uuid)
+)
+RAISE_REVISION = (
+    update(Wallet.__table__)
+    .where(WALLETS.id == bindparam("wallet_id", type_=BigInteger))
+    .values(revision=WALLETS.revision + 1)
 )
 VERSION = select(WALLETS.version).where(
     WALLETS.id == bindparam("wallet_id", type_=BigInteger)
@@ -129,12 +137,14 @@ def create(
     currency: str,
     uuid: UUID | None = None,
     created_at: datetime | None = None,
+    **details_given: Any,
 ) -> tuple[UUID, bool]:
     """Create a wallet; return its uuid and whether it is new.
 
     A wallet with this uuid and currency may exist already: a retry. With another
     currency: WalletClashError. Other tenants' wallets have nothing to do with it.
-    `created_at` dates an imported wallet.
+    `created_at` dates an imported wallet. `details_given`: owner, name, labels and
+    metadata of a new one; each may be absent.
     """
     uuid = uuid or uuid7()
     values: dict[str, object] = {
@@ -145,14 +155,15 @@ def create(
     if created_at is not None:
         values |= {"created_at": created_at, "updated_at": created_at}
     with transaction() as connection:
-        created = connection.scalar(
-            insert(Wallet)
+        created = connection.execute(
+            insert(Wallet.__table__)
             .values(values)
             .on_conflict_do_nothing(index_elements=["uuid", "tenant_id"])
-            .returning(Wallet.id)
-        )
+            .returning(*PLACE)
+        ).one_or_none()
         if created is not None:
-            append_created(connection, tenant_id, [created])
+            details.put(connection, created, details_given)
+            append_created(connection, tenant_id, [created.id])
             return uuid, True
     with settled() as connection:
         existing = find(connection, tenant_id, uuid)
@@ -161,6 +172,34 @@ def create(
             f"The wallet {uuid} holds {existing.currency}, not {currency}."
         )
     return uuid, False
+
+
+@repeated
+def change(
+    *,
+    tenant_id: int,
+    uuid: UUID,
+    changes: Mapping[str, Any],
+    expected: Callable[[AnyRow], bool] | None = None,
+) -> AnyRow:
+    """Change a wallet's details, and raise its revision; return its row.
+
+    `changes`: owner, name, labels and metadata, each of which may be absent. Raises
+    WalletNotFound, and PreconditionFailed if the wallet is not as `expected`.
+    """
+    with transaction() as connection:
+        locking.lock_row(connection, (tenant_id, uuid))
+        wallet = find(connection, tenant_id, uuid)
+        if expected is not None and not expected(wallet):
+            raise PreconditionFailed(
+                "The wallet has changed since then: read it again, then decide.",
+                version=wallet.version,
+            )
+        if not changes:
+            return wallet
+        details.put(connection, wallet, changes)
+        connection.execute(RAISE_REVISION, {"wallet_id": wallet.id})
+        return find(connection, tenant_id, uuid)
 
 
 def freeze(connection: Connection, wallet_ids: Collection[int]) -> int:

@@ -42,6 +42,7 @@ def unit_from(body: dict[str, Any]) -> Unit:
                 parent_reference_id=hold,
                 final=member.get("final", False),
                 expires_at=member.get("expires_at"),
+                metadata=member["metadata"],
             )
         )
     return Unit(operations, atomic=body["atomic"])

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wallet_app.database import db
+from wallet_app.ledger.currency_column import CurrencyCode
 
 
 def of_tenant() -> Any:
@@ -113,7 +114,7 @@ class ServiceCurrency(db.Model):  # type: ignore[name-defined,misc]
     __table_args__ = ({"postgresql_with": {"fillfactor": 50}},)
 
     tenant_id: Mapped[int] = of_tenant()
-    currency: Mapped[str] = mapped_column(String(3), primary_key=True)
+    currency: Mapped[str] = mapped_column(CurrencyCode, primary_key=True)
     wallets: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     balance: Mapped[Decimal] = mapped_column(Numeric, server_default=text("0"))
 
@@ -128,7 +129,7 @@ class ServiceDay(db.Model):  # type: ignore[name-defined,misc]
     )
 
     tenant_id: Mapped[int] = of_tenant()
-    currency: Mapped[str] = mapped_column(String(3), primary_key=True)
+    currency: Mapped[str] = mapped_column(CurrencyCode, primary_key=True)
     day: Mapped[date] = mapped_column(Date, primary_key=True)
     operation_type: Mapped[str] = mapped_column(String(20), primary_key=True)
     count: Mapped[int] = mapped_column(BigInteger)

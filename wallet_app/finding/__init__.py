@@ -1,0 +1,1 @@
+"""Finding wallets and transactions, and what they are found by."""
