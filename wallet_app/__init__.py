@@ -27,6 +27,7 @@ from wallet_app.standalone import embedded
 from wallet_app.statements import files as statement_files
 from wallet_app.statements.routes import blp as statements
 from wallet_app.statistics.routes import blp as statistics
+from wallet_app.status.routes import blp as status
 from wallet_app.webhooks import registry as webhook_registry
 from wallet_app.webhooks.routes import blp as webhooks
 
@@ -70,8 +71,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     cli.init_app(app)
 
     api = docs.create_api(app, keys_needed=settings.access == "keys")
-    features = (balances, finding, operations, holds, events, statistics, statements)
-    for blueprint in (*features, webhooks, access_routes, health.blp):
+    features = (balances, finding, status, operations, holds, events, statistics)
+    for blueprint in (*features, statements, webhooks, access_routes, health.blp):
         api.register_blueprint(blueprint)
     # Before each request: its address, whose key it is, what is left to that key.
     access.init_app(app, settings)

@@ -130,6 +130,16 @@ class WalletNotActive(WalletError):
     code, status, title = "wallet_not_active", 409, "The wallet does not move money"
 
 
+class WalletClosed(WalletError):
+    code, status, title = "wallet_closed", 409, "The wallet is closed for good"
+
+
+class WalletNotEmpty(WalletError):
+    """Tells the balance, and what of it is held."""
+
+    code, status, title = "wallet_not_empty", 409, "There is money in the wallet"
+
+
 class HoldNotFound(WalletError):
     code, status, title = "hold_not_found", 404, "There is no such hold"
 

@@ -37,6 +37,7 @@ def test_new_wallet_is_empty_active_and_in_dollars(client, create):
         "status": "active",
         "held": "0.00",
         "available": "0.00",
+        "block": None,
         "owner": None,
         "name": None,
         "labels": [],

@@ -263,3 +263,18 @@ def test_unknown_outcome_tells_how_to_repeat_it(wallet, make_wallet, monkeypatch
     monkeypatch.setattr("wallet_app.database.pipelines.commit", break_the_link)
     result = wallet("deposit", uuid, "1", "--reference-id", REFERENCE)
     assert f"--reference-id {REFERENCE}" in result.stderr
+
+
+def test_freeze_unfreeze_and_close_change_what_a_wallet_may_do(wallet, make_wallet):
+    uuid = make_wallet(0)
+    why = ("--reason", "asked for")
+    assert (
+        lines_of(wallet("freeze", uuid, "--block", "out", *why))["status"] == "frozen"
+    )
+    assert wallet("deposit", uuid, 1).exit_code == 0
+    assert wallet("withdraw", uuid, 1).exit_code == 1
+    assert "wallet_not_empty" in wallet("close", uuid, *why).stderr
+    assert lines_of(wallet("unfreeze", uuid, *why))["status"] == "active"
+    assert wallet("withdraw", uuid, 1).exit_code == 0
+    assert lines_of(wallet("close", uuid, *why))["status"] == "closed"
+    assert wallet("freeze", uuid).exit_code == 2

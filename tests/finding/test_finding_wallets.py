@@ -103,13 +103,35 @@ def test_patch_with_the_tag_of_an_older_read_changes_nothing(client, create, ref
         headers={"If-Match": tag},
     )
     assert client.get(path).get_json()["owner"] == "ann"
+    for number, form in enumerate(("{}", "W/{}", "*", '"x", {}')):
+        good = form.format(client.get(path).headers["ETag"])
+        answer = patch(client, wallet, {"owner": f"o{number}"}, **{"If-Match": good})
+        assert (answer.status_code, answer.get_json()["owner"]) == (200, f"o{number}")
+        assert answer.headers["ETag"] == client.get(path).headers["ETag"]
+
+
+def test_of_two_patches_with_one_tag_the_second_is_refused(client, create, refused):
+    wallet = create(owner="ann")["uuid"]
+    path = f"{API}/wallets/{wallet}"
     tag = client.get(path).headers["ETag"]
-    for good in (tag, f"W/{tag}", "*", f'"x", {tag}'):
-        answer = patch(client, wallet, {"owner": good}, **{"If-Match": good})
-        assert (answer.status_code, answer.get_json()["owner"]) == (200, good)
-        tag = client.get(path).headers["ETag"]
-        if good.startswith("*"):
-            continue
+    headers = {"If-Match": tag}
+    assert client.patch(path, json={"name": "a"}, headers=headers).status_code == 200
+    refused(
+        *(412, "precondition_failed", "PATCH", path),
+        json={"name": "b"},
+        headers=headers,
+    )
+    assert client.get(path, headers={"If-None-Match": tag}).get_json()["name"] == "a"
+
+
+def test_money_moves_by_a_tag_with_a_revision_or_without(client, create, refused):
+    wallet = create(owner="ann")["uuid"]
+    path = f"{API}/wallets/{wallet}"
+    patch(client, wallet, {"name": "a"})
+    body = {"operation_type": "DEPOSIT", "amount": 1}
+    for tag, status in (('"0-2"', 412), ('"1-1"', 412), ('"0-1"', 200), ('"1"', 200)):
+        answer = client.post(f"{path}/operation", json=body, headers={"If-Match": tag})
+        assert answer.status_code == status, tag
 
 
 def test_patch_of_an_unknown_wallet_is_refused(refused):

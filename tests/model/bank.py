@@ -135,6 +135,7 @@ class Wallet:
             "labels": self.labels,
             "metadata": None,
             "status": self.status,
+            "block": None,
             "version": self.version,
             "created_at": self.created_at,
             "updated_at": self.updated_at,

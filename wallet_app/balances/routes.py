@@ -23,6 +23,7 @@ from wallet_app.errors import (
 )
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
 from wallet_app.http.caller import caller
+from wallet_app.http.etags import ETAG_HEADER, tag_of
 from wallet_app.http.pages import decode_position, page_of, read_seq
 from wallet_app.http.schemas import WalletBalance, WalletDetails
 from wallet_app.http.scopes import Scope
@@ -86,22 +87,17 @@ def create_wallet(body: dict[str, Any]) -> Any:
 @blp.response(
     200,
     WalletDetails,
-    headers={
-        "ETag": {
-            "description": "The version, for If-None-Match and If-Match",
-            "schema": {"type": "string"},
-            "example": '"42"',
-        }
-    },
+    headers=ETAG_HEADER,
 )
 def get_wallet(uuid: UUID) -> Any:
     """Read a wallet"""
     reader: GroupRead = current_app.extensions["wallet_reader"]
     wallet = reader.find((caller().tenant_id, uuid))
-    headers = {"ETag": f'"{wallet.version}"'}
+    tag = tag_of(wallet)
+    headers = {"ETag": f'"{tag}"'}
     known = request.if_none_match if "If-None-Match" in request.headers else None
     # Weak, because a proxy that compresses weakens the tags.
-    if known is not None and known.contains_weak(str(wallet.version)):
+    if known is not None and known.contains_weak(tag):
         return Response(status=304, headers=headers)
     return wallet, 200, headers
 

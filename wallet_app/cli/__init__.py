@@ -12,6 +12,7 @@ from wallet_app.cli.keys import keys_group
 from wallet_app.cli.reports import rollup_command, statement_command, stats_command
 from wallet_app.cli.seed import seed_command
 from wallet_app.cli.smoke import smoke_command
+from wallet_app.cli.status import STATUSES, status_command
 from wallet_app.cli.tenants import audit_log_command, tenants_group
 from wallet_app.cli.wallets import (
     create_command,
@@ -36,6 +37,7 @@ wallet = WalletGroup(
         *map(move_command, OF_ONE_WALLET),
         *map(hold_command, COMMANDS),
         holds_command,
+        *map(status_command, STATUSES),
         demo_command,
         seed_command,
         rollup_command,

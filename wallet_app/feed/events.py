@@ -174,6 +174,7 @@ def created_event(position: int, wallet: AnyRow) -> Event:
         "available": Decimal(0),
         "currency": wallet.currency,
         "status": "active",
+        "blocks": None,
         "version": 0,
         "created_at": wallet.created_at,
         "updated_at": wallet.created_at,

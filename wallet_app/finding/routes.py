@@ -4,9 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from flask import request
-
-from wallet_app.database import AnyRow, reading
+from wallet_app.database import reading
 from wallet_app.errors import (
     InvalidRequest,
     PreconditionFailed,
@@ -23,6 +21,7 @@ from wallet_app.finding.transaction_queries import find_entries
 from wallet_app.finding.wallet_queries import BY_NAME, NEWEST_FIRST, find_wallets
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
 from wallet_app.http.caller import caller
+from wallet_app.http.etags import ETAG_HEADER, is_in_if_match, tag_of
 from wallet_app.http.fields import Moment, Text, Uuid, moment_text
 from wallet_app.http.pages import decode_position, read_seq
 from wallet_app.http.schemas import DetailsGiven, WalletDetails
@@ -99,23 +98,20 @@ def read_step(place: Any) -> tuple[datetime, int]:
 @blp.arguments(DetailsGiven, example={"owner": "customer 4711", "labels": ["vip"]})
 @blp.doc(parameters=[IF_MATCH_PARAMETER])
 @blp.problems(*BODY_PROBLEMS, WalletNotFound, PreconditionFailed)
-@blp.response(200, WalletDetails)
+@blp.response(200, WalletDetails, headers=ETAG_HEADER)
 def change_wallet(body: dict[str, Any], uuid: UUID) -> Any:
     """Change what a wallet is found by
 
     Its owner, its name, its labels, its metadata: what is left out stays as it is, null
     takes it away, labels and metadata are replaced as a whole.
     """
-    expected = is_expected if "If-Match" in request.headers else None
-    return wallets.change(
-        tenant_id=caller().tenant_id, uuid=uuid, changes=body, expected=expected
+    wallet = wallets.change(
+        tenant_id=caller().tenant_id,
+        uuid=uuid,
+        changes=body,
+        expected=is_in_if_match,
     )
-
-
-def is_expected(wallet: AnyRow) -> bool:
-    """Whether If-Match names the wallet as it is."""
-    # Weak, because a proxy that compresses weakens the tags.
-    return request.if_match.contains_weak(str(wallet.version))
+    return wallet, 200, {"ETag": f'"{tag_of(wallet)}"'}
 
 
 @blp.route("/transactions", scope=Scope.WALLETS_READ)

@@ -1,7 +1,6 @@
 """What requests that move money share: from their headers to an operation of the
 ledger, from its outcome to an answer, and how the API's description tells of both."""
 
-import re
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -21,6 +20,7 @@ from wallet_app.errors import (
     WalletNotActive,
     WalletNotFound,
 )
+from wallet_app.http import etags
 from wallet_app.http.api import BODY_PROBLEMS
 from wallet_app.http.caller import caller
 from wallet_app.http.fields import parse_uuid
@@ -30,8 +30,6 @@ from wallet_app.ledger.posting import Outcome, Receipt
 from wallet_app.ledger.rules import ZERO, Operation, Refusal
 
 MAX_KEY_LENGTH = 255
-# int() refuses thousands of digits.
-WHOLE_NUMBER = re.compile("[0-9]{1,100}")
 KEY_NAMESPACE = UUID("5a1f0f3c-6a3e-4d0a-9d5e-0c1b8f6f7e21")
 
 MONEY_PROBLEMS = (
@@ -61,8 +59,12 @@ KEY_PARAMETER = {
 IF_MATCH_PARAMETER = {
     "in": "header",
     "name": "If-Match",
-    "description": "Refuses the operation if the wallet's ETag is another",
-    "schema": {"type": "string", "pattern": r'^(\*|[0-9]{1,100}|"[0-9]{1,100}")$'},
+    "description": "Refuses the operation if the wallet's ETag is another; without its"
+    " revision (the part behind the dash), only if the version is",
+    "schema": {
+        "type": "string",
+        "pattern": rf'^(\*|{etags.TAG_PATTERN}|"{etags.TAG_PATTERN}")$',
+    },
 }
 LOOK_UP = {
     "lookUp": {
@@ -86,6 +88,7 @@ def operation_from(
     parent_reference_id: UUID | None = None,
 ) -> Operation:
     """The operation that a request asks for, with its headers taken into account."""
+    version, revision = etags.expected()
     return Operation(
         tenant_id=caller().tenant_id,
         operation_type=operation_type,
@@ -95,7 +98,8 @@ def operation_from(
         amount=body.get("amount") or ZERO,
         description=body["description"],
         reference_id=reference_from(body["reference_id"], key_from_header()),
-        expected_version=expected_version(),
+        expected_version=version,
+        expected_revision=revision,
         metadata=body["metadata"],
         parent_reference_id=parent_reference_id,
         final=body.get("final", False),
@@ -125,21 +129,6 @@ def key_to_uuid(key: str) -> UUID:
         message = f"Give an Idempotency-Key of 1 to {MAX_KEY_LENGTH} characters."
         raise InvalidRequest(message, errors={"Idempotency-Key": [message]})
     return parse_uuid(text) or uuid5(KEY_NAMESPACE, text)
-
-
-def expected_version() -> int | None:
-    """The version in If-Match; None for no header or for *."""
-    if "If-Match" not in request.headers:
-        return None
-    tags = request.if_match
-    if tags.star_tag:
-        return None
-    versions = list(tags)
-    # An empty tag is None.
-    if len(versions) != 1 or not WHOLE_NUMBER.fullmatch(versions[0] or ""):
-        message = 'Give the ETag of one read of the wallet, such as If-Match: "42".'
-        raise InvalidRequest(message, errors={"If-Match": [message]})
-    return int(versions[0])
 
 
 def receipt_of(outcome: Outcome) -> Receipt:

@@ -116,6 +116,12 @@ class WalletDetails(WalletBalance):
     status = ma.fields.String(
         validate=OneOf(["active", "frozen", "closed"]), metadata={"example": "active"}
     )
+    block = ma.fields.String(
+        attribute="blocks",
+        allow_none=True,
+        validate=OneOf(["out", "all"]),
+        metadata={"description": "What a frozen wallet lets through no more"},
+    )
     version = ma.fields.Integer(metadata={"example": 42})
     created_at = Moment()
     updated_at = Moment()

@@ -83,7 +83,7 @@ def refuse(
     wallet, kind = states[0], operation.operation_type
     refusal = rules.refuse_pair(*states) if len(states) > 1 else None
     if operation.expected_version is not None:
-        refusal = refusal or rules.refuse_version(wallet, operation.expected_version)
+        refusal = refusal or rules.refuse_version(wallet, operation)
     if hold is not None:
         refusal = refusal or refuse_ended(hold)
     refusal = (
@@ -124,7 +124,7 @@ def refuse_status(wallet: WalletState, entry_type: EntryType) -> Refusal | None:
     keeps = wallet.status == "frozen" and wallet.blocks == "out"
     if wallet.status == "active" or (keeps and entry_type.held_sign <= 0):
         return None
-    return Refusal("wallet_not_active", f"The wallet {wallet.uuid} is {wallet.status}.")
+    return rules.not_active(wallet)
 
 
 def refuse_expiry(

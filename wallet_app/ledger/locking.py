@@ -28,6 +28,7 @@ LOCK = driver_sql(
         WALLETS.next_expiry,
         WALLETS.blocks,
         WALLETS.limited,
+        WALLETS.revision,
     )
     .join(KEYS, OF_KEYS)
     # One order for everybody, so that two opposite transfers cannot deadlock.

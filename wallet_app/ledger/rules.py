@@ -36,6 +36,7 @@ class Operation:
     target_uuid: UUID | None = None
     description: str | None = None
     expected_version: int | None = None
+    expected_revision: int | None = None
     occurred_at: datetime | None = None
     metadata: dict[str, object] | None = None
     parent_reference_id: UUID | None = None
@@ -75,6 +76,7 @@ class WalletState:
     next_expiry: datetime | None = None
     blocks: str | None = None
     limited: bool = False
+    revision: int = 0
 
     @property
     def key(self) -> Key:
@@ -204,7 +206,7 @@ def decide(
     legs = list(zip(states, operation.operation_type.entry_types, strict=True))
     refusal = refuse_pair(*states) if len(states) > 1 else None
     if operation.expected_version is not None:
-        refusal = refusal or refuse_version(states[0], operation.expected_version)
+        refusal = refusal or refuse_version(states[0], operation)
     for state, entry_type in legs:
         refusal = refusal or refuse(state, entry_type, operation.amount)
     if refusal is not None:
@@ -235,13 +237,17 @@ def refuse_pair(source: WalletState, target: WalletState) -> Refusal | None:
     return None
 
 
-def refuse_version(wallet: WalletState, expected: int) -> Refusal | None:
-    if expected == wallet.version:
+def refuse_version(wallet: WalletState, operation: Operation) -> Refusal | None:
+    version, revision = operation.expected_version, operation.expected_revision
+    if version != wallet.version:
+        detail = f"The wallet is at version {wallet.version}, not {version}"
+    elif revision not in (None, wallet.revision):
+        detail = f"The wallet is at revision {wallet.revision}, not {revision}"
+    else:
         return None
     return Refusal(
         "precondition_failed",
-        f"The wallet is at version {wallet.version}, not {expected}: "
-        "read it again, then decide.",
+        f"{detail}: read it again, then decide.",
         {"version": wallet.version},
     )
 
@@ -250,16 +256,24 @@ def refuse(
     wallet: WalletState, entry_type: EntryType, amount: Decimal
 ) -> Refusal | None:
     """Why this wallet may not take part, or None."""
-    if wallet.status != "active":
-        return Refusal(
-            "wallet_not_active", f"The wallet {wallet.uuid} is {wallet.status}."
-        )
+    # Frozen for what goes out only, it takes what comes in.
+    lets_in = wallet.status == "frozen" and wallet.blocks == "out"
+    if wallet.status != "active" and not (lets_in and entry_type.sign > 0):
+        return not_active(wallet)
     refusal = refuse_digits(wallet, amount)
     if refusal is not None:
         return refusal
     if entry_type.sign > 0:
         return refuse_balance(wallet, wallet.balance + amount)
     return refuse_funds(wallet, wallet.available, amount)
+
+
+def not_active(wallet: WalletState) -> Refusal:
+    return Refusal(
+        "wallet_not_active",
+        f"The wallet {wallet.uuid} is {wallet.status}.",
+        {"wallet_status": wallet.status, "block": wallet.blocks},
+    )
 
 
 def refuse_digits(wallet: WalletState, amount: Decimal) -> Refusal | None:

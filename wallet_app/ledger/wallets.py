@@ -70,6 +70,7 @@ ONLY_WALLETS = select(
         "available"
     ),
     WALLETS.revision,
+    WALLETS.blocks,
 )
 SELECT_WALLETS = details.with_details(ONLY_WALLETS)
 PLACE = WALLETS.id, WALLETS.tenant_id, WALLETS.uuid, WALLETS.created_at
@@ -205,8 +206,18 @@ def change(
 def freeze(connection: Connection, wallet_ids: Collection[int]) -> int:
     """Let wallets move no money, in the caller's transaction; how many did so far."""
     active = WALLETS.id.in_(wallet_ids) & (WALLETS.status == "active")
-    freezing = update(Wallet.__table__).where(active).values(status="frozen")
-    return connection.execute(freezing).rowcount
+    freezing = update(Wallet.__table__).where(active)
+    frozen = {"status": "frozen", "blocks": "all", "revision": WALLETS.revision + 1}
+    return connection.execute(freezing.values(frozen)).rowcount
+
+
+def set_status(
+    connection: Connection, wallet_id: int, status: str, blocks: str | None
+) -> None:
+    """Give a wallet that the caller has locked another status, in its transaction."""
+    changing = update(Wallet.__table__).where(WALLETS.id == wallet_id)
+    values = {"status": status, "blocks": blocks, "revision": WALLETS.revision + 1}
+    connection.execute(changing.values(values))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
