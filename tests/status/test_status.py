@@ -126,9 +126,9 @@ def test_nothing_is_posted_after_the_answer_to_a_freeze(app, make_app, make_wall
                 problems.append(answer.get_json())
 
     threads = [
-        threading.Thread(target=deposit, args=[service])
+        threading.Thread(target=deposit, args=[service], daemon=True)
         for service in services
-        for _ in range(8)
+        for _ in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -136,7 +136,7 @@ def test_nothing_is_posted_after_the_answer_to_a_freeze(app, make_app, make_wall
 
     def insist(what):
         """Where the row's lock is not to be had in time, the answer is a 503."""
-        for _ in range(50):
+        for _ in range(20):
             answer = client.post(f"{API}/wallets/{wallet}/{what}", json=WHY)
             if answer.status_code != 503:
                 break
@@ -144,7 +144,7 @@ def test_nothing_is_posted_after_the_answer_to_a_freeze(app, make_app, make_wall
         return answer.get_json()["version"]
 
     try:
-        for _ in range(5):
+        for _ in range(3):
             version = insist("freeze")
             later = [
                 client.get(f"{API}/wallets/{wallet}").get_json()["version"]
@@ -155,7 +155,7 @@ def test_nothing_is_posted_after_the_answer_to_a_freeze(app, make_app, make_wall
     finally:
         ended.set()
         for thread in threads:
-            thread.join()
+            thread.join(30)
     assert [one for one in problems if one["status"] != 503] == []
 
 
