@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from tests.model.bank import SIGNS, Bank, Entry, Wallet
 
 # Of an entry, what a statement's file leaves out.
-NOT_IN_FILES = ("id", "wallet_uuid", "held_after", "parent_reference_id", "metadata")
+NOT_IN_FILES = ("id", "wallet_uuid", "parent_reference_id", "metadata")
 
 
 def by_type(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
