@@ -102,6 +102,13 @@ class Wallet:
     owner: str | None = None
     labels: list[str] = field(default_factory=list)
     history: list[Entry] = field(default_factory=list)
+    # How often was changed what is no money.
+    revision: int = 0
+
+    def tag(self, ahead: int = 0) -> str:
+        """Its ETag, or that of so many transactions later."""
+        revision = f"-{self.revision}" if self.revision else ""
+        return f'"{self.version + ahead}{revision}"'
 
     @property
     def balance(self) -> int:

@@ -136,6 +136,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def say_whose_it_is(self, place: int, owner: str | None, labels: list[str]) -> None:
         wallet = self.wallet(place)
         wallet.owner, wallet.labels = owner, labels
+        wallet.revision += 1
         body = {"owner": owner, "labels": labels}
         answer = self.teller.call("PATCH", f"/wallets/{wallet.uuid}", json=body)
         expect(answer.get_json(), wallet.shown())

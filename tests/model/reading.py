@@ -85,9 +85,9 @@ class WalletMachine(MoneyMachine):
         wallet = self.wallet(place)
         headers = {}
         if version is not None:
-            headers["If-None-Match"] = f'"{wallet.version + version}"'
+            headers["If-None-Match"] = wallet.tag(version)
         answer = self.teller.call("GET", path, headers=headers)
-        expect(answer.headers["ETag"], f'"{wallet.version}"')
+        expect(answer.headers["ETag"], wallet.tag())
         expect(answer.status_code, 304 if version == 0 else 200)
         if version != 0:
             expect(answer.get_json(), wallet.shown())
