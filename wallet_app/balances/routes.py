@@ -23,7 +23,7 @@ from wallet_app.errors import (
 )
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
 from wallet_app.http.caller import caller
-from wallet_app.http.etags import ETAG_HEADER, tag_of
+from wallet_app.http.etags import ETAG_HEADER, header_of, tag_of
 from wallet_app.http.pages import decode_position, page_of, read_seq
 from wallet_app.http.schemas import WalletBalance, WalletDetails
 from wallet_app.http.scopes import Scope
@@ -93,11 +93,10 @@ def get_wallet(uuid: UUID) -> Any:
     """Read a wallet"""
     reader: GroupRead = current_app.extensions["wallet_reader"]
     wallet = reader.find((caller().tenant_id, uuid))
-    tag = tag_of(wallet)
-    headers = {"ETag": f'"{tag}"'}
+    headers = header_of(wallet)
     known = request.if_none_match if "If-None-Match" in request.headers else None
     # Weak, because a proxy that compresses weakens the tags.
-    if known is not None and known.contains_weak(tag):
+    if known is not None and known.contains_weak(tag_of(wallet)):
         return Response(status=304, headers=headers)
     return wallet, 200, headers
 

@@ -21,7 +21,7 @@ from wallet_app.finding.transaction_queries import find_entries
 from wallet_app.finding.wallet_queries import BY_NAME, NEWEST_FIRST, find_wallets
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
 from wallet_app.http.caller import caller
-from wallet_app.http.etags import ETAG_HEADER, is_in_if_match, tag_of
+from wallet_app.http.etags import ETAG_HEADER, header_of, is_in_if_match
 from wallet_app.http.fields import Moment, Text, Uuid, moment_text
 from wallet_app.http.pages import decode_position, read_seq
 from wallet_app.http.schemas import DetailsGiven, WalletDetails
@@ -111,7 +111,7 @@ def change_wallet(body: dict[str, Any], uuid: UUID) -> Any:
         changes=body,
         expected=is_in_if_match,
     )
-    return wallet, 200, {"ETag": f'"{tag_of(wallet)}"'}
+    return wallet, 200, header_of(wallet)
 
 
 @blp.route("/transactions", scope=Scope.WALLETS_READ)

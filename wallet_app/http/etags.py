@@ -26,6 +26,11 @@ def tag_of(wallet: AnyRow) -> str:
     return f"{wallet.version}{revision}"
 
 
+def header_of(wallet: AnyRow) -> dict[str, str]:
+    """The header of an answer that shows the wallet."""
+    return {"ETag": f'"{tag_of(wallet)}"'}
+
+
 def is_in_if_match(wallet: AnyRow) -> bool:
     """Whether If-Match, if there is one, names the wallet as it is."""
     if "If-Match" not in request.headers:

@@ -7,7 +7,7 @@ from wallet_app.database import AnyRow
 from wallet_app.errors import WalletClosed, WalletNotEmpty, WalletNotFound
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
 from wallet_app.http.caller import caller
-from wallet_app.http.etags import ETAG_HEADER, tag_of
+from wallet_app.http.etags import ETAG_HEADER, header_of
 from wallet_app.http.schemas import WalletDetails
 from wallet_app.http.scopes import Scope
 from wallet_app.status.changing import ACTIVE, CLOSED, FROZEN, change
@@ -22,8 +22,18 @@ blp = WalletBlueprint(
 REASON = {"reason": "Card reported stolen"}
 
 
-def shown(wallet: AnyRow) -> Any:
-    return wallet, 200, {"ETag": f'"{tag_of(wallet)}"'}
+def changed(
+    uuid: UUID, status: str, *, reason: str, block: str | None = None
+) -> tuple[AnyRow, int, dict[str, str]]:
+    """The caller's wallet, with another status, as it is answered."""
+    wallet = change(
+        tenant_id=caller().tenant_id,
+        uuid=uuid,
+        status=status,
+        blocks=block,
+        reason=reason,
+    )
+    return wallet, 200, header_of(wallet)
 
 
 @blp.route("/freeze", methods=["POST"], scope=Scope.ADMIN)
@@ -37,15 +47,7 @@ def freeze_wallet(body: dict[str, Any], uuid: UUID) -> Any:
     With `"block": "out"` money may still come in, and holds that there are may be
     captured, voided and extended; with `all` nothing moves.
     """
-    return shown(
-        change(
-            tenant_id=caller().tenant_id,
-            uuid=uuid,
-            status=FROZEN,
-            blocks=body["block"],
-            reason=body["reason"],
-        )
-    )
+    return changed(uuid, FROZEN, **body)
 
 
 @blp.route("/unfreeze", methods=["POST"], scope=Scope.ADMIN)
@@ -54,14 +56,7 @@ def freeze_wallet(body: dict[str, Any], uuid: UUID) -> Any:
 @blp.response(200, WalletDetails, headers=ETAG_HEADER)
 def unfreeze_wallet(body: dict[str, Any], uuid: UUID) -> Any:
     """Let a frozen wallet go on"""
-    return shown(
-        change(
-            tenant_id=caller().tenant_id,
-            uuid=uuid,
-            status=ACTIVE,
-            reason=body["reason"],
-        )
-    )
+    return changed(uuid, ACTIVE, **body)
 
 
 @blp.route("/close", methods=["POST"], scope=Scope.ADMIN)
@@ -73,11 +68,4 @@ def close_wallet(body: dict[str, Any], uuid: UUID) -> Any:
 
     Its balance is zero and nothing is held. It can be read for ever.
     """
-    return shown(
-        change(
-            tenant_id=caller().tenant_id,
-            uuid=uuid,
-            status=CLOSED,
-            reason=body["reason"],
-        )
-    )
+    return changed(uuid, CLOSED, **body)
