@@ -28,6 +28,7 @@ from wallet_app.statements import files as statement_files
 from wallet_app.statements.routes import blp as statements
 from wallet_app.statistics.routes import blp as statistics
 from wallet_app.status.routes import blp as status
+from wallet_app.wallet_limits.routes import blp as wallet_limits
 from wallet_app.webhooks import registry as webhook_registry
 from wallet_app.webhooks.routes import blp as webhooks
 
@@ -71,7 +72,16 @@ def create_app(settings: Settings | None = None) -> Flask:
     cli.init_app(app)
 
     api = docs.create_api(app, keys_needed=settings.access == "keys")
-    features = (balances, finding, status, operations, holds, events, statistics)
+    features = (
+        balances,
+        finding,
+        status,
+        wallet_limits,
+        operations,
+        holds,
+        events,
+        statistics,
+    )
     for blueprint in (*features, statements, webhooks, access_routes, health.blp):
         api.register_blueprint(blueprint)
     # Before each request: its address, whose key it is, what is left to that key.

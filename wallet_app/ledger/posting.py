@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from uuid_utils.compat import uuid7
 
 from wallet_app.database import pipeline
-from wallet_app.ledger import hold_rules, holds, locking, rules
+from wallet_app.ledger import hold_rules, holds, limits, locking, rules
 from wallet_app.ledger.entries import ENTRIES_BY_KEY, ENTRIES_BY_KEY_SQL, read_entry
 from wallet_app.ledger.observer import Times, observing
 from wallet_app.ledger.operation_types import BY_FIRST_ENTRY, ENTRIES_OF_HOLDS
@@ -99,6 +99,9 @@ def post(
             ),
             known=known_receipts(connection, known),
         )
+        limited = [state for state in states if state.limited]
+        if limited:
+            limits.load(connection, limited, batch.now)
         release(connection, batch)
         locked = perf_counter()
         outcomes = [batch.decide(unit) for unit in units]
@@ -276,6 +279,7 @@ def write(connection: psycopg.Connection, batch: Batch) -> Iterable[tuple[Any, .
         or one.metadata is not None
         for one in batch.entries
     )
+    limits.write(connection, states)
     if not is_full:
         connection.execute(UPDATE_WALLETS, state_arrays(states, STATE_COLUMNS))
         return connection.execute(INSERT_TRANSACTIONS, entry_arrays(batch.entries))
