@@ -23,6 +23,8 @@ TABLES_IN_DELETE_ORDER = (
     "wallet_days",
     "wallet_totals",
     "wallet_rollups",
+    "refunds",
+    "refunded_operations",
     "hold_steps",
     "holds",
     "transactions",
@@ -100,7 +102,8 @@ TRANSFERS_WITHOUT_TWO_MATCHING_ENTRIES = """
     HAVING count(*) <> 2
         OR count(DISTINCT amount) <> 1
         OR string_agg(operation_type, ',' ORDER BY operation_type)
-           NOT IN ('TRANSFER_IN,TRANSFER_OUT', 'CAPTURE,CAPTURE_IN')
+           NOT IN ('TRANSFER_IN,TRANSFER_OUT', 'CAPTURE,CAPTURE_IN',
+                   'REFUND_IN,REFUND_OUT')
         OR min(wallet_id) = max(wallet_id)
         OR min(uuid::text) <> min(counterparty_uuid::text)
         OR max(uuid::text) <> max(counterparty_uuid::text)
