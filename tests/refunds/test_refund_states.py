@@ -126,9 +126,7 @@ def test_what_was_captured_comes_back(make_wallet, capture, refund, balance):
     assert (entry_types(answer), balance(wallet)) == (["REFUND_IN"], "50.00")
 
 
-def test_what_was_captured_to_a_wallet_goes_back(
-    make_wallet, capture, refund, balance
-):
+def test_what_was_captured_to_a_wallet_goes_back(make_wallet, capture, refund, balance):
     wallet, target = make_wallet(100), make_wallet()
     original = capture(wallet, "80", to_wallet=str(target))
     answer = refund(original)
@@ -152,9 +150,7 @@ def test_no_more_is_refunded_than_was_moved(make_wallet, operate, refund, refuse
     original = operate(make_wallet(500), "DEPOSIT", 100)
     refund(original, amount="30")
     path = f"{API}/operations/{original}/refund"
-    answer = refused(
-        409, "exceeds_refundable", "POST", path, json={"amount": "70.01"}
-    )
+    answer = refused(409, "exceeds_refundable", "POST", path, json={"amount": "70.01"})
     assert (answer["remaining"], answer["refunded"]) == ("70.00", "30.00")
     refund(original)
     answer = refused(409, "exceeds_refundable", "POST", path, json={})
@@ -251,9 +247,7 @@ def test_an_unknown_operation_is_not_refunded(app, refused):
     refused(404, "operation_not_found", "POST", path, json={})
 
 
-def test_originals_and_refunds_tell_of_each_other(
-    make_wallet, operate, refund, client
-):
+def test_originals_and_refunds_tell_of_each_other(make_wallet, operate, refund, client):
     original = operate(make_wallet(), "DEPOSIT", 100)
     shown = client.get(f"{API}/operations/{original}").get_json()
     assert (shown["refunded"], shown["refunds"]) == ("0.00", [])
@@ -272,7 +266,8 @@ def test_a_frozen_wallet_takes_refunds_as_other_money(
     make_wallet, operate, refund, client, block, came_in, went_out
 ):
     wallet = make_wallet()
-    deposit, withdrawal = operate(wallet, "DEPOSIT", 100), operate(wallet, "WITHDRAW", 9)
+    deposit = operate(wallet, "DEPOSIT", 100)
+    withdrawal = operate(wallet, "WITHDRAW", 9)
     frozen = client.post(
         f"{API}/wallets/{wallet}/freeze", json={"reason": "Audit", "block": block}
     )

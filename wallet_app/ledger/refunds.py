@@ -67,9 +67,7 @@ THESE = driver_sql(
     )
 )
 SELECT_STEPS = driver_sql(
-    select(
-        REFUNDS.reference_id, *FIRST_ENTRY, REFUNDS.refunded, REFUNDS.asked_amount
-    )
+    select(REFUNDS.reference_id, *FIRST_ENTRY, REFUNDS.refunded, REFUNDS.asked_amount)
     .join_from(
         RefundRow.__table__,
         Transaction.__table__,
