@@ -3,16 +3,19 @@
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 
 import pytest
 from gunicorns import Gunicorn
 from ops import Crowd, deposit, operation, transfer, withdraw
 from sqlalchemy import text
 
+from wallet_app.access import tenants
 from wallet_app.database import reading
 from wallet_app.ledger import posting, wallets
 from wallet_app.ledger.posting import Receipt, Unit
 from wallet_app.ledger.rules import Refusal, way_back
+from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 
 API = "/api/v1"
 
@@ -157,6 +160,37 @@ def test_another_wallets_operation_is_none_of_the_refunds(new_wallet):
     [outcomes] = posting.post([Unit([foreign, unknown])])
     assert codes_of(outcomes) == ["operation_not_found"] * 2
     assert refunded_of(original) is None
+
+
+def test_retries_of_tenants_with_the_same_references_are_told_apart(context):
+    other = tenants.create("other").id
+    given_back = {}
+    for tenant_id in (DEFAULT_TENANT_ID, other):
+        wallet, _ = wallets.create(tenant_id=tenant_id, currency="USD")
+        paid = deposit(wallet, tenant_id, tenant_id=tenant_id)
+        parts = [
+            refund(paid, "0.25", tenant_id=tenant_id, reference_id=uuid.UUID(int=place))
+            for place in (1, 2)
+        ]
+        posting.post([Unit([paid, *parts])])
+        given_back[tenant_id] = parts
+    asked = [given_back[DEFAULT_TENANT_ID][0], given_back[other][1]]
+    outcomes = [one for [one] in posting.post([Unit([one]) for one in asked])]
+    assert [one.replayed for one in outcomes] == [True, True]
+    assert [one.original.tenant_id for one in outcomes] == [DEFAULT_TENANT_ID, other]
+    assert [one.original.refunded for one in outcomes] == [
+        Decimal("0.25"),
+        Decimal("0.50"),
+    ]
+
+
+def test_a_hold_is_not_refunded_beside_what_is_done_with_it(new_wallet):
+    wallet = new_wallet(100)
+    held = operation("HOLD", wallet, 10)
+    posting.post([Unit([held])])
+    voided = operation("VOID", wallet, 0, parent_reference_id=held.reference_id)
+    [outcomes] = posting.post([Unit([refund(held), voided])])
+    assert codes_of(outcomes) == ["not_refundable", "ok"]
 
 
 def test_members_of_a_batch_refund_over_http(make_wallet, client):

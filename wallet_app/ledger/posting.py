@@ -101,7 +101,7 @@ def post(
     asked = key_texts(operation.key for operation in operations)
     acting = [one for one in operations if one.parent_reference_id]
     hold_keys = {one.parent_key for one in acting if one.operation_type.of_hold}
-    refunded_keys = {one.parent_key for one in acting} - hold_keys
+    refunded_keys = {one.parent_key for one in acting if not one.operation_type.of_hold}
     with pipeline(lock_timeout_ms=lock_timeout_ms) as connection:
         began = perf_counter()
         wallets = locking.lock(connection, wallet_keys)
@@ -182,8 +182,9 @@ def known_receipts(
         hold = steps[entry.wallet_id, entry.seq]
         receipts[entry.key] = replace(receipts[entry.key], hold=hold)
     of_refunds = [entry.key for entry in firsts if entry.entry_type in REFUNDS]
-    for key, original in refunds.read_steps(connection, of_refunds).items():
-        receipts[key] = replace(receipts[key], original=original)
+    originals = refunds.read_steps(connection, of_refunds)
+    for key in of_refunds:
+        receipts[key] = replace(receipts[key], original=originals[key])
     return receipts
 
 
