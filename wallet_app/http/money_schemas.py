@@ -55,7 +55,6 @@ def expected_refunded(**options: Any) -> RefundedSoFar:
     described = {
         "description": "Refuses the refund when another sum has been refunded before",
         "pattern": AMOUNT_OR_ZERO_PATTERN,
-        "example": "0.00",
     }
     about = described | options.pop("metadata", {})
     return RefundedSoFar(metadata=about, **options)
