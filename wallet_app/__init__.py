@@ -23,6 +23,7 @@ from wallet_app.ledger.group_commit import Bounds, GroupCommit
 from wallet_app.limits import Limits
 from wallet_app.observing import wiring as observing
 from wallet_app.operations.routes import blp as operations
+from wallet_app.refunds.routes import blp as refunds
 from wallet_app.standalone import embedded
 from wallet_app.statements import files as statement_files
 from wallet_app.statements.routes import blp as statements
@@ -79,10 +80,10 @@ def create_app(settings: Settings | None = None) -> Flask:
         wallet_limits,
         operations,
         holds,
-        events,
-        statistics,
+        refunds,
     )
-    for blueprint in (*features, statements, webhooks, access_routes, health.blp):
+    reports = (events, statistics, statements, webhooks)
+    for blueprint in (*features, *reports, access_routes, health.blp):
         api.register_blueprint(blueprint)
     # Before each request: its address, whose key it is, what is left to that key.
     access.init_app(app, settings)

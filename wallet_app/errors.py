@@ -173,6 +173,22 @@ class HoldAlreadyExpired(WalletError):
     code, status, title = "hold_already_expired", 409, "The hold has expired"
 
 
+class NotRefundable(WalletError):
+    code, status, title = "not_refundable", 409, "That is nothing to be refunded"
+
+
+class ExceedsRefundable(WalletError):
+    """Tells what is left to be refunded, and what has been."""
+
+    code, status, title = "exceeds_refundable", 409, "Less is left to be refunded"
+
+
+class RefundedChanged(WalletError):
+    """Tells what has been refunded."""
+
+    code, status, title = "refunded_changed", 409, "Another sum has been refunded"
+
+
 class NotAnExtension(WalletError):
     code, status, title = "not_an_extension", 409, "The hold would end no later"
 

@@ -96,7 +96,7 @@ def operation_from(
         operation_type=operation_type,
         wallet_uuid=wallet_uuid,
         target_uuid=target_uuid,
-        # Without one, all that is left of a hold.
+        # Without one, all that is left of a hold, or to be refunded.
         amount=body.get("amount") or ZERO,
         description=body["description"],
         reference_id=reference_from(body["reference_id"], key_from_header()),
@@ -106,6 +106,7 @@ def operation_from(
         parent_reference_id=parent_reference_id,
         final=body.get("final", False),
         expires_at=body.get("expires_at"),
+        expected_refunded=body.get("expected_refunded"),
     )
 
 

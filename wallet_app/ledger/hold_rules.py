@@ -46,9 +46,9 @@ def decide(situation: Situation, operation: Operation, now: datetime) -> Step | 
     """
     hold = None
     if operation.operation_type is not OperationType.HOLD:
-        hold = situation.holds.get(operation.hold_key)
+        hold = situation.holds.get(operation.parent_key)
         if hold is None:
-            return refuse_unknown(operation.hold_key[1])
+            return refuse_unknown(operation.parent_key[1])
     wallets = [situation.wallets.get(key) for key in operation.wallet_keys]
     states = [wallet for wallet in wallets if wallet is not None]
     if len(states) < len(wallets):
