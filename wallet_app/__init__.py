@@ -29,6 +29,7 @@ from wallet_app.statements import files as statement_files
 from wallet_app.statements.routes import blp as statements
 from wallet_app.statistics.routes import blp as statistics
 from wallet_app.status.routes import blp as status
+from wallet_app.wallet_limits.routes import blp as wallet_limits
 from wallet_app.webhooks import registry as webhook_registry
 from wallet_app.webhooks.routes import blp as webhooks
 
@@ -72,7 +73,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     cli.init_app(app)
 
     api = docs.create_api(app, keys_needed=settings.access == "keys")
-    features = (balances, finding, status, operations, holds, refunds)
+    features = (
+        balances,
+        finding,
+        status,
+        wallet_limits,
+        operations,
+        holds,
+        refunds,
+    )
     reports = (events, statistics, statements, webhooks)
     for blueprint in (*features, *reports, access_routes, health.blp):
         api.register_blueprint(blueprint)

@@ -126,6 +126,19 @@ class BalanceLimitExceeded(WalletError):
     title = "The balance would pass its limit"
 
 
+class LimitExceeded(WalletError):
+    """Names the limit, its value, what is left of it, and when more is."""
+
+    code, status, title = "limit_exceeded", 409, "A limit of the wallet is in the way"
+
+
+class WalletOverdrawn(WalletError):
+    """Tells what the wallet has without what is held."""
+
+    code, status = "wallet_overdrawn", 409
+    title = "The wallet is below that minimum already"
+
+
 class WalletNotActive(WalletError):
     code, status, title = "wallet_not_active", 409, "The wallet does not move money"
 

@@ -9,6 +9,7 @@ import pytest
 from ops import deposit, transfer
 from sqlalchemy.engine import make_url
 
+from wallet_app.events import following
 from wallet_app.feed import partitions, relay
 from wallet_app.finding import walks
 from wallet_app.http.pages import encode_cursor
@@ -257,8 +258,10 @@ def test_statistics_tell_of_a_tenants_own(tenants_app, ours, theirs):
 
 
 def test_events_are_a_tenants_own_with_gaps_between_positions(
-    tenants_app, ours, theirs
+    tenants_app, ours, theirs, monkeypatch
 ):
+    # The client reads a stream to its end.
+    monkeypatch.setattr(following, "STREAM_S", 0.5)
     own, other = new_wallet(ours), new_wallet(theirs)
     for _ in range(3):
         put_in(ours, own)

@@ -9,6 +9,7 @@ from wallet_app.cli.failures import WalletGroup
 from wallet_app.cli.finding import list_command, transactions_command
 from wallet_app.cli.holds import COMMANDS, hold_command, holds_command
 from wallet_app.cli.keys import keys_group
+from wallet_app.cli.limits import limits_command, set_limits_command
 from wallet_app.cli.refunds import refund_command
 from wallet_app.cli.reports import rollup_command, statement_command, stats_command
 from wallet_app.cli.seed import seed_command
@@ -40,6 +41,8 @@ wallet = WalletGroup(
         holds_command,
         refund_command,
         *map(status_command, STATUSES),
+        limits_command,
+        set_limits_command,
         demo_command,
         seed_command,
         rollup_command,

@@ -141,6 +141,12 @@ def overdraw(walk: Walk) -> None:
     refuses(answer, 409, "insufficient_funds", **facts)
 
 
+@step("a new wallet has no limits")
+def limits(walk: Walk) -> None:
+    shown = {"minimum_balance": "0.00", "largest_operation": None}
+    answers(walk.api.get(f"{walk.path}/limits"), 200, **shown)
+
+
 @step("deposit 0.1 and 0.2 as JSON numbers: exact")
 def exact(walk: Walk) -> None:
     answers(walk.operate("DEPOSIT", 0.1), 200, balance_after="500.10")

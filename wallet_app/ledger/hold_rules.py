@@ -98,7 +98,7 @@ def refuse(
         least = max(wallet.minimum_balance, ZERO)
         refusal = rules.refuse_funds(
             wallet, wallet.balance - wallet.held - least, amount
-        )
+        ) or rules.refuse_limits(wallet, kind.entry_types[0], amount)
     if operation.expires_at is not None:
         refusal = refusal or refuse_expiry(wallet, hold, operation.expires_at, now)
     if kind is OperationType.CAPTURE and hold is not None:

@@ -16,6 +16,7 @@ from wallet_app.database import pipeline
 from wallet_app.ledger import (
     hold_rules,
     holds,
+    limits,
     locking,
     refund_rules,
     refunds,
@@ -119,6 +120,9 @@ def post(
             ),
             known=known_receipts(connection, known),
         )
+        limited = [state for state in states if state.limited]
+        if limited:
+            limits.load(connection, limited, batch.now)
         release(connection, batch)
         locked = perf_counter()
         outcomes = [batch.decide(unit) for unit in units]
@@ -324,6 +328,7 @@ def write(connection: psycopg.Connection, batch: Batch) -> Iterable[tuple[Any, .
         or one.metadata is not None
         for one in batch.entries
     )
+    limits.write(connection, states)
     if not is_full:
         connection.execute(UPDATE_WALLETS, state_arrays(states, STATE_COLUMNS))
         return connection.execute(INSERT_TRANSACTIONS, entry_arrays(batch.entries))

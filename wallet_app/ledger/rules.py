@@ -7,7 +7,8 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from wallet_app.ledger import money
+from wallet_app.ledger import limit_rules, money
+from wallet_app.ledger.limit_rules import Limits
 from wallet_app.ledger.operation_types import EntryType, OperationType
 
 # A tenant's id and a uuid, of a wallet or of an operation, that is unique within it.
@@ -80,6 +81,7 @@ class WalletState:
     blocks: str | None = None
     limited: bool = False
     revision: int = 0
+    limits: Limits | None = None
 
     @property
     def key(self) -> Key:
@@ -306,8 +308,28 @@ def refuse(
     if refusal is not None:
         return refusal
     if entry_type.sign > 0:
-        return refuse_balance(wallet, wallet.balance + amount)
-    return refuse_funds(wallet, wallet.available, amount)
+        refusal = refuse_balance(wallet, wallet.balance + amount)
+    else:
+        refusal = refuse_funds(wallet, wallet.available, amount)
+    return refusal or refuse_limits(wallet, entry_type, amount)
+
+
+def refuse_limits(
+    wallet: WalletState, entry_type: EntryType, amount: Decimal
+) -> Refusal | None:
+    """Why the wallet's limits do not let it through, or None."""
+    if wallet.limits is None:
+        return None
+    passed = limit_rules.passed(
+        wallet.limits,
+        entry_type,
+        amount,
+        balance=wallet.balance,
+        currency=wallet.currency,
+    )
+    if passed is None:
+        return None
+    return Refusal("limit_exceeded", passed.detail, passed.facts)
 
 
 def not_active(wallet: WalletState) -> Refusal:
@@ -366,6 +388,8 @@ def post(
     amount = money.in_currency(operation.amount, wallet.currency)
     wallet.balance = entry_type.move(before, amount)
     wallet.version += 1
+    if wallet.limits is not None:
+        wallet.limits = wallet.limits.after(entry_type, amount)
     # Clocks differ between machines; along one wallet's history time never goes back.
     wallet.updated_at = max(operation.occurred_at or now, wallet.updated_at)
     return Entry(
