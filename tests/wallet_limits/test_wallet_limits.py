@@ -186,6 +186,21 @@ def test_a_refused_atomic_batch_has_counted_nothing(client, move, limit, path):
     assert codes == ["ok", "ok", "ok", "limit_exceeded"]
 
 
+def test_a_refused_atomic_unit_leaves_its_neighbours_the_limit(
+    app, client, limit, path
+):
+    limit(velocity={"day": {"max_count": 3}})
+    mine = uuid.UUID(path.rpartition("/")[2])
+    units = [
+        Unit([deposit(mine, 10)]),
+        Unit([withdraw(mine, 1) for _ in range(4)], atomic=True),
+        Unit([withdraw(mine, 1) for _ in range(4)]),
+    ]
+    with app.app_context():
+        *_, last = posting.post(units)
+    assert [isinstance(one, Receipt) for one in last] == [True, True, True, False]
+
+
 def test_many_callers_never_pass_a_limit_by_one(app, client, move, limit, path):
     move("DEPOSIT", 1000)
     limit(velocity={"day": {"max_count": 50, "max_amount": 70}})

@@ -35,15 +35,12 @@ from wallet_app.http.api import WalletBlueprint
 from wallet_app.http.caller import caller
 from wallet_app.http.fields import Moment, Uuid, moment_text
 from wallet_app.http.money_requests import (
-    IF_MATCH_PARAMETER,
-    KEY_PARAMETER,
     LOOK_UP,
+    MONEY_HEADERS,
+    MONEY_PARAMETERS,
     MONEY_PROBLEMS,
-    REPLAYED,
-    ledger,
+    carry_out,
     operation_from,
-    receipt_of,
-    replay_header,
 )
 from wallet_app.http.pages import decode_position, page_of
 from wallet_app.http.schemas import HoldDetails
@@ -57,7 +54,6 @@ blp = WalletBlueprint(
 )
 
 ENDED = (HoldNotFound, HoldAlreadyCaptured, HoldAlreadyVoided, HoldAlreadyExpired)
-HEADERS = [KEY_PARAMETER, IF_MATCH_PARAMETER]
 LINKS = {200: {"links": LOOK_UP}}
 THE_HOLDS_CALLS = {
     name: {
@@ -70,12 +66,14 @@ THE_HOLDS_CALLS = {
 
 @blp.route("/wallets/<uuid:uuid>/holds", methods=["POST"], scope=Scope.OPERATIONS_WRITE)
 @blp.arguments(NewHold, example={"amount": "80.00"})
-@blp.doc(parameters=HEADERS, responses={201: {"links": LOOK_UP | THE_HOLDS_CALLS}})
+@blp.doc(
+    parameters=MONEY_PARAMETERS, responses={201: {"links": LOOK_UP | THE_HOLDS_CALLS}}
+)
 @blp.problems(*MONEY_PROBLEMS)
 @blp.response(
     201,
     HoldOperation,
-    headers=REPLAYED | {"Location": {"schema": {"type": "string"}}},
+    headers=MONEY_HEADERS | {"Location": {"schema": {"type": "string"}}},
 )
 def create_hold(body: dict[str, Any], uuid: UUID) -> Any:
     """Hold part of what a wallet has available
@@ -86,9 +84,9 @@ def create_hold(body: dict[str, Any], uuid: UUID) -> Any:
     operation = operation_from(
         body, operation_type=OperationType.HOLD, wallet_uuid=uuid
     )
-    receipt = receipt_of(ledger().submit(operation))
+    receipt, headers = carry_out(operation)
     location = f"{blp.url_prefix}/holds/{operation.reference_id}"
-    headers = replay_header(receipt) | {"Location": location}
+    headers |= {"Location": location}
     return answer_of(receipt, OperationType.HOLD), 201, headers
 
 
@@ -96,9 +94,9 @@ def create_hold(body: dict[str, Any], uuid: UUID) -> Any:
     "/holds/<uuid:hold_id>/capture", methods=["POST"], scope=Scope.OPERATIONS_WRITE
 )
 @blp.arguments(HoldCapture, example={"amount": "30.00", "final": True})
-@blp.doc(parameters=HEADERS, responses=LINKS)
+@blp.doc(parameters=MONEY_PARAMETERS, responses=LINKS)
 @blp.problems(*MONEY_PROBLEMS, *ENDED, ExceedsHold, CurrencyMismatch, SameWallet)
-@blp.response(200, HoldOperation, headers=REPLAYED)
+@blp.response(200, HoldOperation, headers=MONEY_HEADERS)
 def capture_hold(body: dict[str, Any], hold_id: UUID) -> Any:
     """Take what is held
 
@@ -109,9 +107,9 @@ def capture_hold(body: dict[str, Any], hold_id: UUID) -> Any:
 
 @blp.route("/holds/<uuid:hold_id>/void", methods=["POST"], scope=Scope.OPERATIONS_WRITE)
 @blp.arguments(HoldVoid, example={"description": "Order 17 was cancelled"})
-@blp.doc(parameters=HEADERS, responses=LINKS)
+@blp.doc(parameters=MONEY_PARAMETERS, responses=LINKS)
 @blp.problems(*MONEY_PROBLEMS, *ENDED)
-@blp.response(200, HoldOperation, headers=REPLAYED)
+@blp.response(200, HoldOperation, headers=MONEY_HEADERS)
 def void_hold(body: dict[str, Any], hold_id: UUID) -> Any:
     """Give back what is still held"""
     return act_on(hold_id, body, OperationType.VOID)
@@ -121,9 +119,9 @@ def void_hold(body: dict[str, Any], hold_id: UUID) -> Any:
     "/holds/<uuid:hold_id>/extend", methods=["POST"], scope=Scope.OPERATIONS_WRITE
 )
 @blp.arguments(HoldExtension, example={"expires_at": "2027-01-31T12:00:00Z"})
-@blp.doc(parameters=HEADERS, responses=LINKS)
+@blp.doc(parameters=MONEY_PARAMETERS, responses=LINKS)
 @blp.problems(*MONEY_PROBLEMS, *ENDED, NotAnExtension)
-@blp.response(200, HoldOperation, headers=REPLAYED)
+@blp.response(200, HoldOperation, headers=MONEY_HEADERS)
 def extend_hold(body: dict[str, Any], hold_id: UUID) -> Any:
     """Let a hold expire later"""
     return act_on(hold_id, body, OperationType.HOLD_EXTEND)
@@ -133,9 +131,9 @@ def extend_hold(body: dict[str, Any], hold_id: UUID) -> Any:
     "/holds/<uuid:hold_id>/increase", methods=["POST"], scope=Scope.OPERATIONS_WRITE
 )
 @blp.arguments(HoldIncrease, example={"amount": "20.00"})
-@blp.doc(parameters=HEADERS, responses=LINKS)
+@blp.doc(parameters=MONEY_PARAMETERS, responses=LINKS)
 @blp.problems(*MONEY_PROBLEMS, *ENDED)
-@blp.response(200, HoldOperation, headers=REPLAYED)
+@blp.response(200, HoldOperation, headers=MONEY_HEADERS)
 def increase_hold(body: dict[str, Any], hold_id: UUID) -> Any:
     """Hold more"""
     return act_on(hold_id, body, OperationType.HOLD_INCREASE)
@@ -152,8 +150,8 @@ def act_on(hold_id: UUID, body: dict[str, Any], operation_type: OperationType) -
         target_uuid=body.get("to_wallet"),
         parent_reference_id=hold_id,
     )
-    receipt = receipt_of(ledger().submit(operation))
-    return answer_of(receipt, operation_type), 200, replay_header(receipt)
+    receipt, headers = carry_out(operation)
+    return answer_of(receipt, operation_type), 200, headers
 
 
 @blp.route("/holds/<uuid:hold_id>", scope=Scope.WALLETS_READ)

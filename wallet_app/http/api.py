@@ -189,9 +189,13 @@ class WalletBlueprint(Blueprint):
 
         def decorator(function: Callable[..., Any]) -> Callable[..., Any]:
             docs = function._apidoc  # type: ignore[attr-defined]
-            docs.setdefault("manual_doc", {}).setdefault(
-                "operationId", function.__name__
-            )
+            described = docs.setdefault("manual_doc", {})
+            described.setdefault("operationId", function.__name__)
+            function.query_names = {  # type: ignore[attr-defined]
+                one["name"]
+                for one in described.get("parameters", ())
+                if one["in"] == "query"
+            }
             # Whatever else it does, it refuses a query that it does not read.
             docs["response"]["responses"].setdefault(
                 422, [problem_response(422, [InvalidRequest])]
@@ -315,9 +319,13 @@ def refuse_unread_query() -> None:
     if not request.query_string:
         return
     view = current_app.view_functions[request.endpoint or ""]
-    if not getattr(view, "reads_query", False):
-        unknown = {name: ["Unknown field."] for name in request.args}
-        raise InvalidRequest("This path takes no query parameters.", errors=unknown)
+    if getattr(view, "reads_query", False):
+        return
+    known = getattr(view, "query_names", ())
+    unknown = {name: ["Unknown field."] for name in request.args if name not in known}
+    if unknown:
+        taken = ", ".join(known) or "no query parameters"
+        raise InvalidRequest(f"This path takes {taken}.", errors=unknown)
 
 
 def example_of(family: type[WalletError]) -> dict[str, Any]:

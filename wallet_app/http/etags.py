@@ -1,6 +1,7 @@
 """A wallet's ETag: its version, and its revision once there is one, as in "42-3"."""
 
 import re
+from typing import Protocol
 
 from flask import request
 
@@ -28,13 +29,22 @@ CHANGE_IF_MATCH = {
 }
 
 
-def tag_of(wallet: AnyRow) -> str:
+class Tagged(Protocol):
+    """A wallet's row or state."""
+
+    @property
+    def version(self) -> int: ...
+    @property
+    def revision(self) -> int: ...
+
+
+def tag_of(wallet: AnyRow | Tagged) -> str:
     """The tag without its quotes; it changes with whatever the wallet shows."""
     revision = f"-{wallet.revision}" if wallet.revision else ""
     return f"{wallet.version}{revision}"
 
 
-def header_of(wallet: AnyRow) -> dict[str, str]:
+def header_of(wallet: AnyRow | Tagged) -> dict[str, str]:
     """The header of an answer that shows the wallet."""
     return {"ETag": f'"{tag_of(wallet)}"'}
 

@@ -25,9 +25,10 @@ from wallet_app.http import etags
 from wallet_app.http.api import BODY_PROBLEMS
 from wallet_app.http.caller import caller
 from wallet_app.http.fields import parse_uuid
+from wallet_app.ledger import posting
 from wallet_app.ledger.group_commit import GroupCommit
 from wallet_app.ledger.operation_types import OperationType
-from wallet_app.ledger.posting import Outcome, Receipt
+from wallet_app.ledger.posting import Outcome, Receipt, Unit
 from wallet_app.ledger.rules import ZERO, Operation, Refusal
 
 MAX_KEY_LENGTH = 255
@@ -68,6 +69,21 @@ IF_MATCH_PARAMETER = {
         "pattern": rf'^(\*|{etags.TAG_PATTERN}|"{etags.TAG_PATTERN}")$',
     },
 }
+DRY_RUN_PARAMETER = {
+    "in": "query",
+    "name": "dry_run",
+    "description": "true: tells what would happen now, and does nothing. The answer has"
+    " no transaction's id (0), and the ETag with which If-Match does exactly that",
+    "schema": {"type": "boolean", "default": False},
+}
+MONEY_PARAMETERS = [KEY_PARAMETER, IF_MATCH_PARAMETER, DRY_RUN_PARAMETER]
+DRY_RUN = {
+    "Dry-Run": {
+        "description": "true: nothing was done",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
+MONEY_HEADERS = REPLAYED | DRY_RUN | etags.ETAG_HEADER
 LOOK_UP = {
     "lookUp": {
         "operationId": "get_operation",
@@ -108,6 +124,37 @@ def operation_from(
         expires_at=body.get("expires_at"),
         expected_refunded=body.get("expected_refunded"),
     )
+
+
+def is_dry_run() -> bool:
+    """Whether the caller only wants to know what would happen."""
+    # Most have no query, and parsing none costs as much as looking at one.
+    if not request.environ.get("QUERY_STRING"):
+        return False
+    given = request.args.getlist("dry_run")
+    if given not in (["true"], ["false"]):
+        message = "Give dry_run=true or dry_run=false."
+        raise InvalidRequest(message, errors={"dry_run": [message]})
+    return given == ["true"]
+
+
+def carry_out(operation: Operation) -> tuple[Receipt, dict[str, str]]:
+    """Post it, or tell what would happen; raises its refusal. With the headers."""
+    if not is_dry_run():
+        receipt = receipt_of(ledger().submit(operation))
+        return receipt, replay_header(receipt)
+    preview = posting.preview(Unit((operation,)))
+    receipt = receipt_of(preview.outcomes[0])
+    wallet = preview.wallets[operation.wallet_keys[0]]
+    headers = replay_header(receipt) | {"Dry-Run": "true"}
+    return receipt, headers | etags.header_of(wallet)
+
+
+def carry_out_unit(unit: Unit) -> tuple[list[Outcome], dict[str, str]]:
+    """Post them, or tell what would happen. With the headers."""
+    if not is_dry_run():
+        return ledger().submit_unit(unit), {}
+    return posting.preview(unit).outcomes, {"Dry-Run": "true"}
 
 
 def key_from_header() -> UUID | None:

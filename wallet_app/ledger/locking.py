@@ -13,7 +13,7 @@ from wallet_app.database import pipeline
 from wallet_app.ledger.rules import Key
 from wallet_app.ledger.sql import KEYS, OF_KEYS, WALLETS, driver_sql, key_texts
 
-LOCK = driver_sql(
+ASKED_FOR = (
     select(
         WALLETS.id,
         WALLETS.tenant_id,
@@ -33,8 +33,10 @@ LOCK = driver_sql(
     .join(KEYS, OF_KEYS)
     # One order for everybody, so that two opposite transfers cannot deadlock.
     .order_by(WALLETS.id)
-    .with_for_update(of=WALLETS.id.table)
 )
+LOCK = driver_sql(ASKED_FOR.with_for_update(of=WALLETS.id.table))
+LOOK = driver_sql(ASKED_FOR)
+SNAPSHOT = b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 THESE = select(WALLETS.tenant_id, WALLETS.uuid).join(KEYS, OF_KEYS)
 EXISTING = driver_sql(THESE)
 FREE = driver_sql(THESE.with_for_update(skip_locked=True, of=WALLETS.id.table))
@@ -46,6 +48,17 @@ def lock(
 ) -> "psycopg.Cursor[Any]":
     """Lock those wallets that exist; their rows have a WalletState's fields."""
     return connection.execute(LOCK, key_texts(keys))
+
+
+def look(
+    connection: psycopg.Connection, keys: Collection[Key]
+) -> "psycopg.Cursor[Any]":
+    """The same without a lock, and the rest of the transaction at the same moment.
+
+    It waits for nobody, keeps nobody waiting and cannot write.
+    """
+    connection.execute(SNAPSHOT)
+    return connection.execute(LOOK, key_texts(keys))
 
 
 def lock_row(connection: Connection, wallet: Key) -> None:

@@ -1,7 +1,7 @@
 """Posts a batch of operations in one locked database transaction."""
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -97,33 +97,9 @@ def post(
     during COMMIT: the wallets' locks wait for the lost transaction's end, and the
     look-up behind them finds what it wrote.
     """
-    operations = [operation for unit in units for operation in unit.operations]
-    wallet_keys = {key for unit in units for key in unit.wallet_keys}
-    asked = key_texts(operation.key for operation in operations)
-    acting = [one for one in operations if one.parent_reference_id]
-    hold_keys = {one.parent_key for one in acting if one.operation_type.of_hold}
-    refunded_keys = {one.parent_key for one in acting if not one.operation_type.of_hold}
     with pipeline(lock_timeout_ms=lock_timeout_ms) as connection:
         began = perf_counter()
-        wallets = locking.lock(connection, wallet_keys)
-        # A statement of its own, behind the locks: inside the locking statement it
-        # would read an older snapshot and miss what the locks' last holder wrote.
-        asked_holds = holds.ask(connection, hold_keys)
-        asked_originals = refunds.ask(connection, refunded_keys)
-        known = connection.execute(POSTED_KEYS, asked).fetchall()
-        states = [WalletState(*row) for row in wallets]
-        batch = Batch(
-            situation=Situation(
-                {state.key: state for state in states},
-                holds.read(asked_holds),
-                refunds.read(asked_originals),
-            ),
-            known=known_receipts(connection, known),
-        )
-        limited = [state for state in states if state.limited]
-        if limited:
-            limits.load(connection, limited, batch.now)
-        release(connection, batch)
+        batch = prepare(connection, units, locking.lock)
         locked = perf_counter()
         outcomes = [batch.decide(unit) for unit in units]
         inserted = write(connection, batch)
@@ -131,6 +107,59 @@ def post(
     observing.get().posted(units, Times(began, locked, written, perf_counter()))
     batch.number(inserted)
     return outcomes
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a unit would do now, and the wallets before it."""
+
+    outcomes: list[Outcome]
+    wallets: dict[Key, WalletState]
+
+
+def preview(unit: Unit) -> Preview:
+    """What posting the unit would do at this moment; writes nothing."""
+    with pipeline() as connection:
+        batch = prepare(connection, [unit], locking.look)
+    wallets = batch.situation.copy(unit.operations).wallets
+    return Preview(batch.decide(unit), wallets)
+
+
+def prepare(
+    connection: psycopg.Connection,
+    units: Sequence[Unit],
+    take: Callable[[psycopg.Connection, Collection[Key]], "psycopg.Cursor[Any]"],
+) -> "Batch":
+    """All that the rules need to know to decide the units.
+
+    `take` locks the wallets, or only looks at them. Holds that are due are released.
+    """
+    operations = [operation for unit in units for operation in unit.operations]
+    wallet_keys = {key for unit in units for key in unit.wallet_keys}
+    asked = key_texts(operation.key for operation in operations)
+    acting = [one for one in operations if one.parent_reference_id]
+    hold_keys = {one.parent_key for one in acting if one.operation_type.of_hold}
+    refunded_keys = {one.parent_key for one in acting if not one.operation_type.of_hold}
+    wallets = take(connection, wallet_keys)
+    # A statement of its own, behind the locks: inside the locking statement it
+    # would read an older snapshot and miss what the locks' last holder wrote.
+    asked_holds = holds.ask(connection, hold_keys)
+    asked_originals = refunds.ask(connection, refunded_keys)
+    known = connection.execute(POSTED_KEYS, asked).fetchall()
+    states = [WalletState(*row) for row in wallets]
+    batch = Batch(
+        situation=Situation(
+            {state.key: state for state in states},
+            holds.read(asked_holds),
+            refunds.read(asked_originals),
+        ),
+        known=known_receipts(connection, known),
+    )
+    limited = [state for state in states if state.limited]
+    if limited:
+        limits.load(connection, limited, batch.now)
+    release(connection, batch)
+    return batch
 
 
 def expire(wallet_keys: Collection[Key], *, lock_timeout_ms: int | None = None) -> int:

@@ -14,15 +14,16 @@ from wallet_app.errors import (
 from wallet_app.http.api import WalletBlueprint
 from wallet_app.http.caller import caller
 from wallet_app.http.money_requests import (
-    IF_MATCH_PARAMETER,
+    DRY_RUN,
+    DRY_RUN_PARAMETER,
     KEY_PARAMETER,
     LOOK_UP,
+    MONEY_HEADERS,
+    MONEY_PARAMETERS,
     MONEY_PROBLEMS,
-    REPLAYED,
-    ledger,
+    carry_out,
+    carry_out_unit,
     operation_from,
-    receipt_of,
-    replay_header,
 )
 from wallet_app.http.money_schemas import OTHER_UUID
 from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
@@ -83,11 +84,11 @@ BATCH_EXAMPLE = {
 )
 @blp.arguments(NewOperation, example={"operation_type": "DEPOSIT", "amount": "1000.00"})
 @blp.doc(
-    parameters=[KEY_PARAMETER, IF_MATCH_PARAMETER],
+    parameters=MONEY_PARAMETERS,
     responses={200: {"links": LOOK_UP | HISTORY}},
 )
 @blp.problems(*MONEY_PROBLEMS)
-@blp.response(200, TransactionDetails, headers=REPLAYED)
+@blp.response(200, TransactionDetails, headers=MONEY_HEADERS)
 def post_operation(body: dict[str, Any], uuid: UUID) -> Any:
     """Deposit or withdraw
 
@@ -98,8 +99,8 @@ def post_operation(body: dict[str, Any], uuid: UUID) -> Any:
     operation = operation_from(
         body, operation_type=OperationType[body["operation_type"]], wallet_uuid=uuid
     )
-    receipt = receipt_of(ledger().submit(operation))
-    return receipt.entries[0], 200, replay_header(receipt)
+    receipt, headers = carry_out(operation)
+    return receipt.entries[0], 200, headers
 
 
 @blp.route("/transfers", methods=["POST"], scope=Scope.OPERATIONS_WRITE)
@@ -108,11 +109,11 @@ def post_operation(body: dict[str, Any], uuid: UUID) -> Any:
     example={"from_wallet": DEMO_UUID, "to_wallet": OTHER_UUID, "amount": "25.00"},
 )
 @blp.doc(
-    parameters=[KEY_PARAMETER, IF_MATCH_PARAMETER],
+    parameters=MONEY_PARAMETERS,
     responses={200: {"links": LOOK_UP | SOURCE_HISTORY}},
 )
 @blp.problems(*MONEY_PROBLEMS, CurrencyMismatch, SameWallet)
-@blp.response(200, TransferDetails, headers=REPLAYED)
+@blp.response(200, TransferDetails, headers=MONEY_HEADERS)
 def post_transfer(body: dict[str, Any]) -> Any:
     """Transfer between two wallets of one currency
 
@@ -124,15 +125,15 @@ def post_transfer(body: dict[str, Any]) -> Any:
         wallet_uuid=body["from_wallet"],
         target_uuid=body["to_wallet"],
     )
-    receipt = receipt_of(ledger().submit(operation))
-    return transfer_answer(receipt), 200, replay_header(receipt)
+    receipt, headers = carry_out(operation)
+    return transfer_answer(receipt), 200, headers
 
 
 @blp.route("/operations/batch", methods=["POST"], scope=Scope.OPERATIONS_WRITE)
 @blp.arguments(NewBatch, example=BATCH_EXAMPLE)
-@blp.doc(parameters=[KEY_PARAMETER])
+@blp.doc(parameters=[KEY_PARAMETER, DRY_RUN_PARAMETER])
 @blp.problems(*MONEY_PROBLEMS, CurrencyMismatch, SameWallet)
-@blp.response(200, BatchDetails)
+@blp.response(200, BatchDetails, headers=DRY_RUN)
 def post_batch(body: dict[str, Any]) -> Any:
     """Post up to 1,000 operations
 
@@ -141,9 +142,9 @@ def post_batch(body: dict[str, Any]) -> Any:
     the whole batch safe to send again.
     """
     unit = unit_from(body)
-    outcomes = ledger().submit_unit(unit)
+    outcomes, headers = carry_out_unit(unit)
     raise_whole_refusal(unit, outcomes)
-    return batch_answer(unit.operations, outcomes)
+    return batch_answer(unit.operations, outcomes), 200, headers
 
 
 @blp.route("/operations/<uuid:reference_id>", scope=Scope.WALLETS_READ)

@@ -13,15 +13,12 @@ from wallet_app.errors import (
 from wallet_app.http.api import WalletBlueprint
 from wallet_app.http.caller import caller
 from wallet_app.http.money_requests import (
-    IF_MATCH_PARAMETER,
-    KEY_PARAMETER,
     LOOK_UP,
+    MONEY_HEADERS,
+    MONEY_PARAMETERS,
     MONEY_PROBLEMS,
-    REPLAYED,
-    ledger,
+    carry_out,
     operation_from,
-    receipt_of,
-    replay_header,
 )
 from wallet_app.http.scopes import Scope
 from wallet_app.ledger.operation_types import OperationType
@@ -42,7 +39,7 @@ blp = WalletBlueprint(
     NewRefund, example={"amount": "10.00", "description": "One of ten came broken"}
 )
 @blp.doc(
-    parameters=[KEY_PARAMETER, IF_MATCH_PARAMETER],
+    parameters=MONEY_PARAMETERS,
     responses={200: {"links": LOOK_UP}},
 )
 @blp.problems(
@@ -52,7 +49,7 @@ blp = WalletBlueprint(
     ExceedsRefundable,
     RefundedChanged,
 )
-@blp.response(200, RefundOperation, headers=REPLAYED)
+@blp.response(200, RefundOperation, headers=MONEY_HEADERS)
 def refund_operation(body: dict[str, Any], reference_id: UUID) -> Any:
     """Give back what an operation has moved, or part of it
 
@@ -69,5 +66,5 @@ def refund_operation(body: dict[str, Any], reference_id: UUID) -> Any:
         target_uuid=target_uuid,
         parent_reference_id=reference_id,
     )
-    receipt = receipt_of(ledger().submit(operation))
-    return answer_of(receipt), 200, replay_header(receipt)
+    receipt, headers = carry_out(operation)
+    return answer_of(receipt), 200, headers
