@@ -23,6 +23,14 @@ def unit_from(body: dict[str, Any]) -> Unit:
         member["reference_id"] or (uuid5(key, str(index)) if key else uuid7())
         for index, member in enumerate(members)
     ]
+    operations = operations_from(tenant_id, members, references)
+    return Unit(operations, atomic=body["atomic"])
+
+
+def operations_from(
+    tenant_id: int, members: Sequence[dict[str, Any]], references: Sequence[UUID]
+) -> list[Operation]:
+    """The operations of members that BatchMember has loaded."""
     hold_wallets = wallets_of_holds(tenant_id, members, references)
     operations = []
     for member, reference_id in zip(members, references, strict=True):
@@ -45,7 +53,7 @@ def unit_from(body: dict[str, Any]) -> Unit:
                 metadata=member["metadata"],
             )
         )
-    return Unit(operations, atomic=body["atomic"])
+    return operations
 
 
 def wallets_of_holds(
