@@ -80,6 +80,8 @@ class Description:
             for method, operation in operations.items()
             if method != "parameters"
         ]
+        # A path with a name goes before one with a parameter in its place.
+        self.calls.sort(key=lambda call: call[2]["path"].count("{"))
 
     def call(self, method: str, path: str) -> dict[str, Any] | None:
         """The described operation behind a method and a path, if there is one."""

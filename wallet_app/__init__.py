@@ -18,6 +18,7 @@ from wallet_app.http import addresses, docs, headers
 from wallet_app.http.api import UuidConverter
 from wallet_app.http.application import WalletApp
 from wallet_app.http.json_provider import ExactJsonProvider
+from wallet_app.imports.routes import blp as imports
 from wallet_app.ledger import currencies
 from wallet_app.ledger.group_commit import Bounds, GroupCommit
 from wallet_app.limits import Limits
@@ -42,6 +43,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = WalletApp(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["HOLD_DAYS"] = settings.hold_days
+    app.config["IMPORT_MAX_BYTES"] = settings.import_max_bytes
     app.json = ExactJsonProvider(app)
     app.url_map.converters["uuid"] = UuidConverter
 
@@ -65,13 +67,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     celery_app.init_app(app, settings, database_url)
     books.init_app(app, settings)
     statement_files.init_app(app, settings)
+    app.extensions["imports_keep"] = timedelta(days=settings.import_days)
     app.extensions["followers"] = Followers()
     app.extensions["events_keep"] = timedelta(days=settings.event_days)
     webhook_registry.init_app(app, settings)
     cli.init_app(app)
 
     api = docs.create_api(app, keys_needed=settings.access == "keys")
-    features = (balances, finding, status, operations, holds, events, statistics)
+    money = (balances, finding, status, operations, imports, holds)
+    features = (*money, events, statistics)
     for blueprint in (*features, statements, webhooks, access_routes, health.blp):
         api.register_blueprint(blueprint)
     # Before each request: its address, whose key it is, what is left to that key.

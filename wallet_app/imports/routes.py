@@ -207,8 +207,8 @@ def progress_of(row: Row[Any]) -> int:
     """In percent; a hundred only when it is finished."""
     if row.state == "finished":
         return 100
-    done: int = row.applied + row.replayed + row.refused
-    return min(99, 100 * done // row.rows)
+    done = row.applied + row.replayed + row.refused
+    return min(99, int(100 * done // row.rows))
 
 
 def path_of(row: Row[Any]) -> str:

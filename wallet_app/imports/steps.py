@@ -46,16 +46,13 @@ class Part:
         """Its rows in two parts, of two rows or more."""
         middle = len(self.rows) // 2
         line = self.rows[middle].line
-        return (
-            Part(self.first_line, line, 0, self.rows[:middle]),
-            Part(
-                line, self.end_line, self.size_bytes, self.rows[middle:], self.is_last
-            ),
-        )
+        first = Part(self.first_line, line, 0, self.rows[:middle])
+        rest = Part(line, self.end_line, self.size_bytes, self.rows[middle:])
+        return first, rest
 
 
 def read_chunk(import_id: UUID, line: int) -> Row[Any]:
-    """The chunk that holds a line."""
+    """The chunk that holds a line; raises LeaseLostError if it was cancelled."""
     statement = (
         select(CHUNKS.first_line, CHUNKS.data)
         .where(CHUNKS.import_id == import_id, CHUNKS.first_line <= line)
@@ -63,7 +60,10 @@ def read_chunk(import_id: UUID, line: int) -> Row[Any]:
         .limit(1)
     )
     with reading() as connection:
-        return connection.execute(statement).one()
+        chunk = connection.execute(statement).one_or_none()
+    if chunk is None:
+        raise LeaseLostError(f"import {import_id} has no line {line} any more")
+    return chunk
 
 
 def step_sql() -> bytes:
@@ -92,9 +92,9 @@ def step_sql() -> bytes:
     )
     told = select(step.c.id, first_line, bindparam("told", type_=LargeBinary))
     return driver_sql(
-        insert(ImportOutcome.__table__).from_select(
-            ["import_id", "first_line", "data"], told
-        )
+        insert(ImportOutcome.__table__)
+        .from_select(["import_id", "first_line", "data"], told)
+        .returning(ImportOutcome.__table__.c.first_line)
     )
 
 
@@ -119,7 +119,7 @@ def step(
         "more_refused": told.refused,
         "told": told.data,
     }
-    if connection.execute(STEP, values).rowcount != 1:
+    if connection.execute(STEP, values).fetchone() is None:
         raise LeaseLostError(f"import {claimed.id}, line {part.first_line}")
 
 

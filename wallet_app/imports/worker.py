@@ -7,7 +7,7 @@ has the import's lease: a part is posted once, and what is told of it is so.
 import contextvars
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
@@ -107,13 +107,17 @@ def parts(claimed: Row[Any], pace: Pace) -> Iterator[Part]:
             line += len(some)
 
 
-def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
+def one_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
     """The items; the next is made while the last is at work with the database."""
     context = contextvars.copy_context()
+
+    def make() -> Item | None:
+        return context.run(lambda: next(items, None))
+
     with ThreadPoolExecutor(1, "import") as maker:
-        coming = maker.submit(context.run, next, items, None)
+        coming = maker.submit(make)
         while (item := coming.result()) is not None:
-            coming = maker.submit(context.run, next, items, None)
+            coming = maker.submit(make)
             yield item
 
 

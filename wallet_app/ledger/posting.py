@@ -82,9 +82,9 @@ def post(
 ) -> list[list[Outcome]]:
     """Post every unit in one transaction; return an outcome per operation, in order.
 
-    A refusal leaves its neighbours alone. What `note` raises undoes all of it. Safe to repeat after any failure, also one
+    A refusal leaves its neighbours alone. Safe to repeat after any failure, also one
     during COMMIT: the wallets' locks wait for the lost transaction's end, and the
-    look-up behind them finds what it wrote.
+    look-up behind them finds what it wrote. What `note` raises undoes all of it.
     """
     operations = [operation for unit in units for operation in unit.operations]
     wallet_keys = {key for unit in units for key in unit.wallet_keys}

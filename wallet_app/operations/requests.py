@@ -35,6 +35,7 @@ def operations_from(
     operations = []
     for member, reference_id in zip(members, references, strict=True):
         operation_type = OperationType[member["operation_type"]]
+        wallet: Any
         wallet, *target = [member.get(name) for name in operation_type.wallet_fields]
         hold = member.get("hold")
         operations.append(
