@@ -36,7 +36,11 @@ def small_parts(monkeypatch):
 
 
 def deposit(wallet, amount="1.00", **fields):
-    return {"operation_type": "DEPOSIT", "wallet": str(wallet), "amount": amount} | fields
+    return {
+        "operation_type": "DEPOSIT",
+        "wallet": str(wallet),
+        "amount": amount,
+    } | fields
 
 
 def ndjson(rows):
@@ -117,9 +121,9 @@ def test_csv_takes_what_json_takes(client, make_wallet):
     body = (
         "\ufeffoperationType,wallet,from_wallet,to_wallet,amount,description,"
         "reference_id,metadata\r\n"
-        f"DEPOSIT,{one},,,10.00,\"First, in \"\"quotes\"\"\",{reference},\r\n"
+        f'DEPOSIT,{one},,,10.00,"First, in ""quotes""",{reference},\r\n'
         "\r\n"
-        f"TRANSFER,,{one},{other},2.50,,,\"{{\"\"order\"\": \"\"7\"\"}}\"\r\n"
+        f'TRANSFER,,{one},{other},2.50,,,"{{""order"": ""7""}}"\r\n'
     )
     details, told = post(client, send(client, body, content_type="text/csv"))
     assert (details["rows"], details["applied"]) == (2, 2)
@@ -168,7 +172,9 @@ def test_a_bad_row_is_told_and_the_others_go_on(client, make_wallet, small_parts
         "seq": 1,
         "balance_after": "1.00",
     }
-    assert [row["detail"] for row in again[1:11]] == [row["detail"] for row in told[1:11]]
+    assert [row["detail"] for row in again[1:11]] == [
+        row["detail"] for row in told[1:11]
+    ]
 
 
 def test_an_own_reference_that_was_posted_before_is_replayed(client, make_wallet):
@@ -287,9 +293,7 @@ def test_a_row_that_cannot_be_posted_harms_no_other(
     client, context, make_wallet, small_parts, monkeypatch
 ):
     wallet = make_wallet()
-    started = send(
-        client, ndjson([deposit(wallet, f"{n + 1}.00") for n in range(20)])
-    )
+    started = send(client, ndjson([deposit(wallet, f"{n + 1}.00") for n in range(20)]))
     real = worker.operations_from
 
     def fails_for_the_twelfth(tenant_id, members, references):
@@ -414,3 +418,25 @@ def test_another_tenants_import_is_not_found(client, context, make_wallet):
         lifecycle.cancel(other, uuid.UUID(started["id"]), worker.keep())
     assert look(client, started["id"])["state"] == "pending"
     books.check()
+
+
+def test_the_command_posts_a_file_once(runner, client, make_wallet, tmp_path):
+    wallet = make_wallet()
+    file = tmp_path / "july.ndjson"
+    file.write_text(ndjson([deposit(wallet)] * 30))
+    for _ in range(2):
+        result = runner.invoke(args=["wallet", "import", str(file)])
+        assert result.exit_code == 0, result.output
+        assert "30 applied, 0 replayed, 0 refused of 30" in result.output
+    assert balance(client, wallet) == 30
+    told = (tmp_path / "july.ndjson.outcomes.csv").read_text().splitlines()
+    assert len(told) == 31
+
+
+def test_the_command_tells_of_refused_rows(runner, make_wallet, tmp_path):
+    file = tmp_path / "bad.csv"
+    file.write_text(f"operation_type,wallet,amount\nDEPOSIT,{make_wallet()},x\n")
+    result = runner.invoke(args=["wallet", "import", str(file)])
+    assert result.exit_code == 1
+    assert "1 refused of 1" in result.output
+    assert "Correct amount" in (tmp_path / "bad.csv.outcomes.csv").read_text()

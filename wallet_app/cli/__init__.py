@@ -8,6 +8,7 @@ from wallet_app.cli.events import events_group
 from wallet_app.cli.failures import WalletGroup
 from wallet_app.cli.finding import list_command, transactions_command
 from wallet_app.cli.holds import COMMANDS, hold_command, holds_command
+from wallet_app.cli.imports import import_command
 from wallet_app.cli.keys import keys_group
 from wallet_app.cli.reports import rollup_command, statement_command, stats_command
 from wallet_app.cli.seed import seed_command
@@ -41,6 +42,7 @@ wallet = WalletGroup(
         demo_command,
         seed_command,
         rollup_command,
+        import_command,
         statement_command,
         stats_command,
         audit_command,
