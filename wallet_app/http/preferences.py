@@ -34,7 +34,7 @@ def is_minimal() -> bool:
 
 def minimal(shown: dict[str, Any]) -> Response:
     """The minimal answer, which goes out as it is."""
-    response = current_app.json.response(shown)
+    response: Response = current_app.json.response(shown)  # type: ignore[assignment]
     response.headers["Preference-Applied"] = MINIMAL
     response.headers["Vary"] = "Prefer"
     return response

@@ -28,6 +28,7 @@ from wallet_app.http.caller import caller
 from wallet_app.http.fields import Moment, Uuid, moment_text
 from wallet_app.http.money_requests import KEY_PARAMETER, key_from_header
 from wallet_app.http.pages import decode_position, page_of
+from wallet_app.http.schemas import DEMO_UUID
 from wallet_app.http.scopes import Scope
 from wallet_app.imports import lifecycle, outcomes, receiving, worker
 from wallet_app.imports.schemas import (
@@ -45,9 +46,16 @@ MIME_TYPES = {name: mime for mime, name in FORMATS.items()}
 PART_BYTES = 64 * 1024
 RECEIVE_S = 60 * 60
 LINES = {"type": "string", "description": "An operation a line, as in a batch"}
+EXAMPLES = {
+    "ndjson": '{"operation_type": "DEPOSIT", "wallet": "%s", "amount": "10.00"}\n',
+    "csv": "operation_type,wallet,amount\nDEPOSIT,%s,10.00\n",
+}
 BODY = {
     "required": True,
-    "content": {mime: {"schema": LINES} for mime in FORMATS},
+    "content": {
+        mime: {"schema": LINES, "example": EXAMPLES[name] % DEMO_UUID}
+        for mime, name in FORMATS.items()
+    },
 }
 PROGRESS = {
     name: {"operationId": name, "parameters": {"import_id": "$response.body#/id"}}
