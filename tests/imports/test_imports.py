@@ -294,14 +294,14 @@ def test_a_row_that_cannot_be_posted_harms_no_other(
 ):
     wallet = make_wallet()
     started = send(client, ndjson([deposit(wallet, f"{n + 1}.00") for n in range(20)]))
-    real = worker.operations_from
+    real = worker.post_with_retries
 
-    def fails_for_the_twelfth(tenant_id, members, references):
-        if any(member["amount"] == 12 for member in members):
+    def fails_for_the_twelfth(units, *args, **options):
+        if any(one.amount == 12 for one in units[0].operations):
             raise ValueError("a defect")
-        return real(tenant_id, members, references)
+        return real(units, *args, **options)
 
-    monkeypatch.setattr(worker, "operations_from", fails_for_the_twelfth)
+    monkeypatch.setattr(worker, "post_with_retries", fails_for_the_twelfth)
     details, told = post(client, started)
     assert (details["applied"], details["refused"]) == (19, 1)
     assert told[11]["code"] == "internal_error"

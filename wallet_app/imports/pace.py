@@ -10,7 +10,7 @@ LOOK_INTERVAL_S = 0.5
 # Postings a second, each of one request or many, from which on others are at work.
 BUSY_FROM = 10.0
 # While they are, it rests so many times as long as it has worked.
-REST_RATIO = 1.5
+REST_RATIO = 4.0
 MAX_REST_S = 1.0
 ROWS_ALONE = 2000
 # Its wallets are locked while it posts: for a shorter time where others want them.

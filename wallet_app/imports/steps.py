@@ -26,6 +26,7 @@ from wallet_app.imports import rows
 from wallet_app.imports.lifecycle import IMPORTS, LEASE, TABLE, LeaseLostError
 from wallet_app.imports.models import ImportChunk, ImportOutcome
 from wallet_app.imports.outcomes import Told
+from wallet_app.ledger.rules import Operation
 from wallet_app.ledger.sql import driver_sql
 
 CHUNKS = ImportChunk.__table__.c
@@ -41,6 +42,8 @@ class Part:
     rows: list[rows.Row]
     # Whether the chunk that they come from has no more.
     is_last: bool = False
+    # Of the rows that are not refused, if they are known already.
+    operations: list[Operation] | None = None
 
     def halves(self) -> "tuple[Part, Part]":
         """Its rows in two parts, of two rows or more."""

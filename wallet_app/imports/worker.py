@@ -29,7 +29,7 @@ from wallet_app.imports.outcomes import Told
 from wallet_app.imports.pace import Pace
 from wallet_app.imports.steps import Part
 from wallet_app.ledger.posting import Outcome, Unit
-from wallet_app.ledger.rules import Refusal
+from wallet_app.ledger.rules import Operation, Refusal
 from wallet_app.ledger.settling import LockedError, NoAnswerError, post_with_retries
 from wallet_app.operations.requests import operations_from
 
@@ -103,13 +103,17 @@ def parts(claimed: Row[Any], pace: Pace) -> Iterator[Part]:
         lines = chunk.data.split(b"\n")[line - chunk.first_line :]
         while lines:
             some, lines = lines[: pace.rows], lines[pace.rows :]
-            yield Part(
+            part = Part(
                 line,
                 line + len(some),
                 sum(map(len, some)) + len(some),
                 list(rows.read(claimed.id, line, some, claimed.columns)),
                 is_last=not lines,
             )
+            # A hold may be one that the part before has still to make.
+            if not any("hold" in (row.member or ()) for row in part.rows):
+                part.operations = operations_of(claimed, part)
+            yield part
             line += len(some)
 
 
@@ -163,7 +167,7 @@ def post(claimed: Row[Any], part: Part) -> bool:
         logger.exception("import %s, line %d", claimed.id, part.first_line)
         if len(part.rows) > 1:
             return all(post_patiently(claimed, half) for half in part.halves())
-        part.rows[0].refusal = NOT_POSTED
+        part.rows[0].refusal, part.operations = NOT_POSTED, None
         post_whole(claimed, part)
     return True
 
@@ -177,19 +181,26 @@ def post_patiently(claimed: Row[Any], part: Part) -> bool:
 
 def post_whole(claimed: Row[Any], part: Part) -> None:
     """Post a part's rows, and what is told of them, in one transaction."""
-    good = [row for row in part.rows if row.refusal is None]
+    operations = part.operations
+    if operations is None:
+        operations = operations_of(claimed, part)
 
     def note(connection: psycopg.Connection, outcomes: list[list[Outcome]]) -> None:
         told = Told(part.rows, outcomes[0] if outcomes else [])
         steps.step(connection, claimed, part, told)
 
-    if not good:
+    if not operations:
         with pipeline() as connection:
             note(connection, [])
         return
-    operations = operations_from(
+    post_with_retries([Unit(operations)], LOCK_TIMEOUT_MS, note=note)
+
+
+def operations_of(claimed: Row[Any], part: Part) -> list[Operation]:
+    """The operations of a part's rows that are not refused."""
+    good = [row for row in part.rows if row.refusal is None]
+    return operations_from(
         claimed.tenant_id,
         [row.member or {} for row in good],
         [row.reference_id for row in good if row.reference_id],
     )
-    post_with_retries([Unit(operations)], LOCK_TIMEOUT_MS, note=note)
