@@ -39,7 +39,12 @@ AT_ONCE = $(MAKE) --jobs=3 --output-sync --no-print-directory
 # One more than two processors: half of the time the tests wait. More make the slow slower.
 PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 
-test: setup ## Run the tests with coverage (ARGS="-k name" picks some)
+test: setup ## Run the tests (ARGS="-k name" picks some)
+	exec $(BIN)/pytest $(PARALLEL) $(ARGS)
+
+# It takes half as long again: tracing slows down whatever tries many examples.
+.PHONY: coverage
+coverage: setup ## Run the tests and tell which lines they miss
 	exec $(BIN)/pytest --cov $(PARALLEL) $(ARGS)
 
 MATRIX := serializable pgbouncer postgres-15

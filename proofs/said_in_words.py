@@ -23,10 +23,12 @@ CODES = {
 }
 OF_SOME_TYPES = (
     "amount",
+    "expected_refunded",
     "expires_at",
     "final",
     "from_wallet",
     "hold",
+    "refund_of",
     "to_wallet",
     "wallet",
 )

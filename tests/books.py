@@ -24,6 +24,8 @@ TABLES_IN_DELETE_ORDER = (
     "wallet_days",
     "wallet_totals",
     "wallet_rollups",
+    "refunds",
+    "refunded_operations",
     "hold_steps",
     "holds",
     "transactions",
@@ -80,6 +82,28 @@ HOLDS_THAT_DIFFER_FROM_THEIR_ENTRIES = """
           IS DISTINCT FROM (holds.id, holds.status, holds.amount, holds.captured,
                             holds.released, holds.closed_by, holds.expires_at)
 """
+ORIGINALS_THAT_DIFFER_FROM_THEIR_REFUNDS = """
+    SELECT * FROM (
+        SELECT tenant_id, parent_reference_id AS reference_id, sum(amount) AS refunded,
+               count(*) AS times
+        FROM transactions
+        WHERE operation_type IN ('REFUND_OUT', 'REFUND_IN')
+          AND reference_id IS NOT NULL
+        GROUP BY 1, 2
+    ) AS history
+    FULL JOIN refunded_operations AS noted USING (tenant_id, reference_id)
+    LEFT JOIN transactions AS original USING (tenant_id, reference_id)
+    LEFT JOIN (
+        SELECT tenant_id, refund_of AS reference_id, max(refunded) AS refunded,
+               count(*) AS times
+        FROM refunds GROUP BY 1, 2
+    ) AS steps USING (tenant_id, reference_id)
+    WHERE history.refunded IS DISTINCT FROM noted.refunded
+       OR steps.refunded IS DISTINCT FROM noted.refunded
+       OR steps.times IS DISTINCT FROM history.times
+       OR noted.amount IS DISTINCT FROM original.amount
+       OR noted.refunded > original.amount
+"""
 STEPS_THAT_DO_NOT_CHAIN = """
     SELECT * FROM (
         SELECT *,
@@ -101,7 +125,8 @@ TRANSFERS_WITHOUT_TWO_MATCHING_ENTRIES = """
     HAVING count(*) <> 2
         OR count(DISTINCT amount) <> 1
         OR string_agg(operation_type, ',' ORDER BY operation_type)
-           NOT IN ('TRANSFER_IN,TRANSFER_OUT', 'CAPTURE,CAPTURE_IN')
+           NOT IN ('TRANSFER_IN,TRANSFER_OUT', 'CAPTURE,CAPTURE_IN',
+                   'REFUND_IN,REFUND_OUT')
         OR min(wallet_id) = max(wallet_id)
         OR min(uuid::text) <> min(counterparty_uuid::text)
         OR max(uuid::text) <> max(counterparty_uuid::text)
@@ -181,6 +206,7 @@ def check() -> None:
             TRANSFERS_WITHOUT_TWO_MATCHING_ENTRIES,
             TENANTS_THAT_MEET,
             EVENTS_OF_ANOTHER_TENANT,
+            ORIGINALS_THAT_DIFFER_FROM_THEIR_REFUNDS,
         ):
             assert session.execute(text(statement)).all() == []
 

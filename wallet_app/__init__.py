@@ -24,11 +24,13 @@ from wallet_app.ledger.group_commit import Bounds, GroupCommit
 from wallet_app.limits import Limits
 from wallet_app.observing import wiring as observing
 from wallet_app.operations.routes import blp as operations
+from wallet_app.refunds.routes import blp as refunds
 from wallet_app.standalone import embedded
 from wallet_app.statements import files as statement_files
 from wallet_app.statements.routes import blp as statements
 from wallet_app.statistics.routes import blp as statistics
 from wallet_app.status.routes import blp as status
+from wallet_app.wallet_limits.routes import blp as wallet_limits
 from wallet_app.webhooks import registry as webhook_registry
 from wallet_app.webhooks.routes import blp as webhooks
 
@@ -74,9 +76,18 @@ def create_app(settings: Settings | None = None) -> Flask:
     cli.init_app(app)
 
     api = docs.create_api(app, keys_needed=settings.access == "keys")
-    money = (balances, finding, status, operations, imports, holds)
-    features = (*money, events, statistics)
-    for blueprint in (*features, statements, webhooks, access_routes, health.blp):
+    features = (
+        balances,
+        finding,
+        status,
+        wallet_limits,
+        operations,
+        imports,
+        holds,
+        refunds,
+    )
+    reports = (events, statistics, statements, webhooks)
+    for blueprint in (*features, *reports, access_routes, health.blp):
         api.register_blueprint(blueprint)
     # Before each request: its address, whose key it is, what is left to that key.
     access.init_app(app, settings)

@@ -126,6 +126,19 @@ class BalanceLimitExceeded(WalletError):
     title = "The balance would pass its limit"
 
 
+class LimitExceeded(WalletError):
+    """Names the limit, its value, what is left of it, and when more is."""
+
+    code, status, title = "limit_exceeded", 409, "A limit of the wallet is in the way"
+
+
+class WalletOverdrawn(WalletError):
+    """Tells what the wallet has without what is held."""
+
+    code, status = "wallet_overdrawn", 409
+    title = "The wallet is below that minimum already"
+
+
 class WalletNotActive(WalletError):
     code, status, title = "wallet_not_active", 409, "The wallet does not move money"
 
@@ -158,6 +171,22 @@ class HoldAlreadyVoided(WalletError):
 
 class HoldAlreadyExpired(WalletError):
     code, status, title = "hold_already_expired", 409, "The hold has expired"
+
+
+class NotRefundable(WalletError):
+    code, status, title = "not_refundable", 409, "That is nothing to be refunded"
+
+
+class ExceedsRefundable(WalletError):
+    """Tells what is left to be refunded, and what has been."""
+
+    code, status, title = "exceeds_refundable", 409, "Less is left to be refunded"
+
+
+class RefundedChanged(WalletError):
+    """Tells what has been refunded."""
+
+    code, status, title = "refunded_changed", 409, "Another sum has been refunded"
 
 
 class NotAnExtension(WalletError):

@@ -342,3 +342,26 @@ def test_a_step_reads_no_more_than_its_bound(context, history):
     with db.engine.connect() as connection:
         step = checking.check(connection, checking.Place(), entries=10)
     assert (step.entries, step.place.seq) == (10, 10)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE refunded_operations SET refunded = refunded - 1",
+        "UPDATE refunded_operations SET amount = amount + 1",
+        "UPDATE refunds SET refunded = 0.51 WHERE refunded = 0.5",
+        "DELETE FROM refunds WHERE refunded = 0.5",
+    ],
+    ids=["refunded", "amount", "step", "missing"],
+)
+def test_what_is_noted_of_refunds_is_what_they_add_up_to(
+    spoil, client, make_wallet, change
+):
+    wallet = make_wallet()
+    original = deposit(client, wallet).get_json()["reference_id"]
+    for amount in ("0.25", "0.25", "0.50"):
+        path = f"/api/v1/operations/{original}/refund"
+        client.post(path, json={"amount": amount})
+    assert found() == []
+    spoil(change)
+    assert found() == [(wallet, "history")]

@@ -67,9 +67,13 @@ metadata = st.one_of(
 )
 owners = st.sampled_from([None, "ann", "bob"])
 labels = st.lists(st.sampled_from(["vip", "eu", "new"]), max_size=3, unique=True)
-# Whatever moves money by itself; the bank must know it. Holds: tests/holds.
+# Whatever moves money by itself; the bank must know it. Holds: tests/holds, refunds:
+# tests/refunds.
 KINDS = st.sampled_from(
-    ["DEPOSIT", *(str(one) for one in OperationType if not one.of_hold)]
+    [
+        "DEPOSIT",
+        *(str(one) for one in OperationType if not (one.of_hold or one == "REFUND")),
+    ]
 )
 
 

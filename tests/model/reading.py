@@ -162,6 +162,9 @@ class WalletMachine(MoneyMachine):
             {
                 "reference_id": reference,
                 "operation_type": receipt.operation.kind,
+                "refunded": receipt.entries[0].wallet.text(0),
+                "refunds": [],
+                "refund_of": None,
                 "transactions": [entry.shown() for entry in receipt.entries],
             },
         )

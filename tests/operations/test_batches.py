@@ -175,7 +175,7 @@ def test_invalid_members_are_named_by_index_and_stop_the_valid_ones(
         "validation_failed",
         deposit(wallet),
         deposit(wallet, "-1"),
-        member("REFUND", "1.00", wallet=wallet),
+        member("FEE", "1.00", wallet=wallet),
         member("DEPOSIT", "1.00"),
         deposit("not-a-uuid"),
         member("TRANSFER", "1.00", wallet=wallet),

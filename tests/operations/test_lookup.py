@@ -11,6 +11,7 @@ from wallet_app.ledger import posting
 
 PATH = "/api/v1/operations/{}"
 TRANSFERS = "/api/v1/transfers"
+NOT_REFUNDED = {"refunded": "0.00", "refunds": [], "refund_of": None}
 OPERATION = "/api/v1/wallets/{}/operation"
 
 
@@ -35,6 +36,7 @@ def test_operation_is_found_as_it_was_answered(client, look_up, make_wallet, kin
         "reference_id": answered["reference_id"],
         "operation_type": kind,
         "transactions": [answered],
+        **NOT_REFUNDED,
     }
 
 
@@ -50,6 +52,7 @@ def test_transfer_is_found_with_both_legs_the_outgoing_first(
             "reference_id": answered["reference_id"],
             "operation_type": "TRANSFER",
             "transactions": [answered["outgoing"], answered["incoming"]],
+            **NOT_REFUNDED,
         }
 
 

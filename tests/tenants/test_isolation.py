@@ -9,6 +9,7 @@ import pytest
 from ops import deposit, transfer
 from sqlalchemy.engine import make_url
 
+from wallet_app.events import following
 from wallet_app.feed import partitions, relay
 from wallet_app.finding import walks
 from wallet_app.http.pages import encode_cursor
@@ -92,6 +93,24 @@ def test_no_transfer_leads_to_or_from_another_tenant(ours, theirs, legs):
     member = body | {"operation_type": "TRANSFER"}
     batch = ours.post(f"{API}/operations/batch", json={"operations": [member]})
     assert batch.get_json()["outcomes"][0]["code"] == "wallet_not_found"
+
+
+def test_anothers_operation_is_not_refunded(ours, theirs):
+    reference = str(uuid.uuid4())
+    mine, other = new_wallet(ours), new_wallet(theirs)
+    put_in(theirs, other, reference_id=reference)
+    path = f"{API}/operations/{reference}/refund"
+    answer = ours.post(path, json={})
+    assert (answer.status_code, answer.json["code"]) == (404, "operation_not_found")
+    member = {"operation_type": "REFUND", "refund_of": reference}
+    batch = ours.post(f"{API}/operations/batch", json={"operations": [member]})
+    assert batch.json["outcomes"][0]["code"] == "operation_not_found"
+    # A tenant's own operation of the same reference is another one.
+    put_in(ours, mine, reference_id=reference, amount="2.00")
+    assert ours.post(path, json={}).json["refunded"] == "2.00"
+    shown = theirs.get(f"{API}/operations/{reference}").json
+    assert (shown["refunded"], shown["refunds"]) == ("0.00", [])
+    assert theirs.post(path, json={"amount": "7.00"}).json["remaining"] == "0.31"
 
 
 def test_lists_hold_a_tenants_own(ours, theirs):
@@ -239,8 +258,10 @@ def test_statistics_tell_of_a_tenants_own(tenants_app, ours, theirs):
 
 
 def test_events_are_a_tenants_own_with_gaps_between_positions(
-    tenants_app, ours, theirs
+    tenants_app, ours, theirs, monkeypatch
 ):
+    # The client reads a stream to its end.
+    monkeypatch.setattr(following, "STREAM_S", 0.5)
     own, other = new_wallet(ours), new_wallet(theirs)
     for _ in range(3):
         put_in(ours, own)

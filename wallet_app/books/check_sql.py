@@ -11,7 +11,12 @@ from sqlalchemy import (
     text,
 )
 
-from wallet_app.ledger.operation_types import INCOMING, OUTGOING, OperationType
+from wallet_app.ledger.operation_types import (
+    INCOMING,
+    OUTGOING,
+    REFUNDS,
+    OperationType,
+)
 from wallet_app.ledger.sql import WALLETS
 
 # Entries that are never alone; a capture may lead out of the service.
@@ -33,7 +38,9 @@ NEXT_WALLETS = (
 
 # Each wallet with up to `most` of its entries behind a seq. What is wrong with an
 # entry: its place in the gap-free row, what it begins with, what it adds; and of a
-# transfer, that there is one other entry, which says the opposite.
+# transfer, that there is one other entry, which says the opposite. Of a refund: it is
+# noted with what had been refunded before it, and the last with all that has been; so
+# what is noted of an operation is what its refunds add up to.
 CHECK_SQL = """
 WITH span AS MATERIALIZED (
     SELECT wallets.id, wallets.uuid, wallets.balance, wallets.version, wallets.held,
@@ -56,7 +63,32 @@ WITH span AS MATERIALIZED (
            AND balance_after = balance_before + added
            AND held_before = lag(held_after, 1, held_before) OVER steps AS follows,
            CASE WHEN transfer_id IS NULL THEN operation_type <> ALL(:paired)
-                ELSE other.entries = 1 AND other.fitting = 1 END AS is_paired
+                ELSE other.entries = 1 AND other.fitting = 1 END AS is_paired,
+           CASE WHEN operation_type <> ALL(:refunds) OR reference_id IS NULL THEN true
+                ELSE EXISTS (
+               SELECT FROM refunds AS this
+               JOIN refunded_operations AS original
+               ON original.reference_id = this.refund_of
+               AND original.tenant_id = this.tenant_id
+               JOIN transactions AS moved
+               ON moved.reference_id = this.refund_of
+               AND moved.tenant_id = this.tenant_id AND moved.amount = original.amount
+               WHERE this.reference_id = entry.reference_id
+               AND this.tenant_id = entry.tenant_id
+               AND this.refund_of = entry.parent_reference_id
+               AND this.refunded - entry.amount = coalesce((
+                   SELECT max(refunded) FROM refunds AS earlier
+                   WHERE earlier.refund_of = this.refund_of
+                   AND earlier.tenant_id = this.tenant_id
+                   AND earlier.refunded < this.refunded), 0)
+               AND (this.refunded = original.refunded OR EXISTS (
+                   SELECT FROM refunds AS later JOIN transactions AS posted
+                   ON posted.reference_id = later.reference_id
+                   AND posted.tenant_id = later.tenant_id
+                   WHERE later.refund_of = this.refund_of
+                   AND later.tenant_id = this.tenant_id
+                   AND later.refunded > this.refunded))
+           ) END AS is_noted
     FROM entry
     LEFT JOIN LATERAL (
         SELECT count(*) AS entries,
@@ -79,7 +111,8 @@ WITH span AS MATERIALIZED (
            (array_agg(balance_after ORDER BY seq DESC))[1] AS balance,
            (array_agg(held_after ORDER BY seq DESC))[1] AS held,
            min(seq) FILTER (WHERE follows IS NOT TRUE) AS bad_seq,
-           min(seq) FILTER (WHERE is_paired IS NOT TRUE) AS unpaired_seq
+           min(seq) FILTER (WHERE is_paired IS NOT TRUE) AS unpaired_seq,
+           min(seq) FILTER (WHERE is_noted IS NOT TRUE) AS unnoted_seq
     FROM step GROUP BY wallet_id
 )
 SELECT span.id, span.uuid, span.balance, span.version, span.after_seq, span.to_seq,
@@ -88,7 +121,7 @@ SELECT span.id, span.uuid, span.balance, span.version, span.after_seq, span.to_s
        span.held, coalesce(checked.held, 0) AS history_held,
        coalesce((SELECT sum(amount - captured - released) FROM holds
                  WHERE wallet_id = span.id AND status = 'open'), 0) AS holds_rest,
-       checked.bad_seq, checked.unpaired_seq,
+       checked.bad_seq, checked.unpaired_seq, checked.unnoted_seq,
        EXISTS (SELECT FROM transactions
                WHERE wallet_id = span.id AND seq > span.version) AS goes_on
 FROM span LEFT JOIN checked ON checked.wallet_id = span.id
@@ -101,4 +134,5 @@ CHECK = text(CHECK_SQL).bindparams(
     bindparam("incoming", list(INCOMING), type_=ARRAY(String)),
     bindparam("outgoing", list(OUTGOING), type_=ARRAY(String)),
     bindparam("paired", PAIRED, type_=ARRAY(String)),
+    bindparam("refunds", list(REFUNDS), type_=ARRAY(String)),
 )

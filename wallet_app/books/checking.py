@@ -116,6 +116,10 @@ def faults_of(row: AnyRow) -> Iterator[Mismatch]:
         yield fault(HISTORY, f"entry {row.bad_seq} does not follow from those before")
     elif row.entries != row.to_seq - row.after_seq:
         yield fault(HISTORY, f"entry {row.after_seq + row.entries + 1} is missing")
+    elif row.unnoted_seq is not None:
+        yield fault(
+            HISTORY, f"entry {row.unnoted_seq} is not what is noted of its refund"
+        )
     if row.unpaired_seq is not None:
         yield fault(TRANSFER, f"entry {row.unpaired_seq} has no matching other leg")
     if row.goes_on:

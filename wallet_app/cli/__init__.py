@@ -10,6 +10,8 @@ from wallet_app.cli.finding import list_command, transactions_command
 from wallet_app.cli.holds import COMMANDS, hold_command, holds_command
 from wallet_app.cli.imports import import_command
 from wallet_app.cli.keys import keys_group
+from wallet_app.cli.limits import limits_command, set_limits_command
+from wallet_app.cli.refunds import refund_command
 from wallet_app.cli.reports import rollup_command, statement_command, stats_command
 from wallet_app.cli.seed import seed_command
 from wallet_app.cli.smoke import smoke_command
@@ -38,7 +40,10 @@ wallet = WalletGroup(
         *map(move_command, OF_ONE_WALLET),
         *map(hold_command, COMMANDS),
         holds_command,
+        refund_command,
         *map(status_command, STATUSES),
+        limits_command,
+        set_limits_command,
         demo_command,
         seed_command,
         rollup_command,

@@ -45,6 +45,8 @@ STORY = (
     (7, OperationType.WITHDRAW, "39.99", "Online order"),
     (2, OperationType.WITHDRAW, "60.00", "Cash machine"),
 )
+# What of it came back a day ago.
+REFUNDED, REFUND, REASON = "Online order", Decimal("12.50"), "One part came broken"
 
 
 @click.command("demo")
@@ -123,11 +125,31 @@ def demo_operations(
     others = generation.Economy(rng, demo_wallets[1:]).operations(times)
     operations = [*story(demo_wallets[1].uuid, end), *others]
     operations.sort(key=attrgetter("occurred_at"))
-    return [
+    operations = [
         # The same at every run, so that two runs at the same time add it once.
         replace(operation, reference_id=uuid5(DEMO_WALLET, f"operation {index}"))
         for index, operation in enumerate(operations)
     ]
+    return [*operations, refund_in(operations, end)]
+
+
+def refund_in(operations: list[Operation], end: datetime) -> Operation:
+    """A refund of part of what the demo wallet has done, after all of it."""
+    [original] = [
+        one
+        for one in operations
+        if (one.wallet_uuid, one.description) == (DEMO_WALLET, REFUNDED)
+    ]
+    return Operation(
+        tenant_id=DEFAULT_TENANT_ID,
+        operation_type=OperationType.REFUND,
+        wallet_uuid=DEMO_WALLET,
+        amount=REFUND,
+        description=REASON,
+        reference_id=uuid5(DEMO_WALLET, "refund"),
+        parent_reference_id=original.reference_id,
+        occurred_at=end - timedelta(hours=12),
+    )
 
 
 def story(friend: UUID, end: datetime) -> list[Operation]:

@@ -141,6 +141,12 @@ def overdraw(walk: Walk) -> None:
     refuses(answer, 409, "insufficient_funds", **facts)
 
 
+@step("a new wallet has no limits")
+def limits(walk: Walk) -> None:
+    shown = {"minimum_balance": "0.00", "largest_operation": None}
+    answers(walk.api.get(f"{walk.path}/limits"), 200, **shown)
+
+
 @step("deposit 0.1 and 0.2 as JSON numbers: exact")
 def exact(walk: Walk) -> None:
     answers(walk.operate("DEPOSIT", 0.1), 200, balance_after="500.10")
@@ -304,3 +310,17 @@ def statistics(walk: Walk) -> None:
         expected=types,
         got={one["operation_type"] for one in body["operations"]},
     )
+
+
+@step("refund a cent of the withdrawal: no more than it moved")
+def refund(walk: Walk) -> None:
+    original = walk.withdrawal["reference_id"]
+    path = f"/api/v1/operations/{original}/refund"
+    answer = walk.api.post(path, {"amount": "0.01", "expected_refunded": "0"})
+    facts = {"refunded": "0.01", "remaining": "499.99"}
+    body = answers(answer, 200, refund_of=original, **facts)
+    same("balances", expected=("500.31",), got=balances(*body["transactions"]))
+    too_much = walk.api.post(path, {"amount": "500.00"})
+    refuses(too_much, 409, "exceeds_refundable", **facts)
+    members = {"refunded": "0.01", "refunds": [body["reference_id"]]}
+    answers(walk.api.get(f"/api/v1/operations/{original}"), 200, **members)

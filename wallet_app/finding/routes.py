@@ -21,7 +21,12 @@ from wallet_app.finding.transaction_queries import find_entries
 from wallet_app.finding.wallet_queries import BY_NAME, NEWEST_FIRST, find_wallets
 from wallet_app.http.api import BODY_PROBLEMS, WalletBlueprint
 from wallet_app.http.caller import caller
-from wallet_app.http.etags import ETAG_HEADER, header_of, is_in_if_match
+from wallet_app.http.etags import (
+    CHANGE_IF_MATCH,
+    ETAG_HEADER,
+    header_of,
+    is_in_if_match,
+)
 from wallet_app.http.fields import Moment, Text, Uuid, moment_text
 from wallet_app.http.pages import decode_position, read_seq
 from wallet_app.http.schemas import DetailsGiven, WalletDetails
@@ -34,13 +39,6 @@ blp = WalletBlueprint(
     url_prefix="/api/v1",
     description="Find wallets and transactions",
 )
-
-IF_MATCH_PARAMETER = {
-    "in": "header",
-    "name": "If-Match",
-    "description": "Refuses the change if the wallet's ETag is another",
-    "schema": {"type": "string"},
-}
 
 
 @blp.route("/wallets", scope=Scope.WALLETS_READ)
@@ -96,7 +94,7 @@ def read_step(place: Any) -> tuple[datetime, int]:
 
 @blp.route("/wallets/<uuid:uuid>", methods=["PATCH"], scope=Scope.WALLETS_WRITE)
 @blp.arguments(DetailsGiven, example={"owner": "customer 4711", "labels": ["vip"]})
-@blp.doc(parameters=[IF_MATCH_PARAMETER])
+@blp.doc(parameters=[CHANGE_IF_MATCH])
 @blp.problems(*BODY_PROBLEMS, WalletNotFound, PreconditionFailed)
 @blp.response(200, WalletDetails, headers=ETAG_HEADER)
 def change_wallet(body: dict[str, Any], uuid: UUID) -> Any:

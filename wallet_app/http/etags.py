@@ -19,6 +19,14 @@ ETAG_HEADER = {
     }
 }
 
+# Of a wallet's change; what moves money says more.
+CHANGE_IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "description": "Refuses the change if the wallet's ETag is another",
+    "schema": {"type": "string"},
+}
+
 
 def tag_of(wallet: AnyRow) -> str:
     """The tag without its quotes; it changes with whatever the wallet shows."""

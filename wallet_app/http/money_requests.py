@@ -15,6 +15,7 @@ from wallet_app.errors import (
     InsufficientFunds,
     InvalidAmount,
     InvalidRequest,
+    LimitExceeded,
     PreconditionFailed,
     WalletError,
     WalletNotActive,
@@ -37,6 +38,7 @@ MONEY_PROBLEMS = (
     WalletNotFound,
     InsufficientFunds,
     BalanceLimitExceeded,
+    LimitExceeded,
     WalletNotActive,
     CurrencyNotConfigured,
     PreconditionFailed,
@@ -94,7 +96,7 @@ def operation_from(
         operation_type=operation_type,
         wallet_uuid=wallet_uuid,
         target_uuid=target_uuid,
-        # Without one, all that is left of a hold.
+        # Without one, all that is left of a hold, or to be refunded.
         amount=body.get("amount") or ZERO,
         description=body["description"],
         reference_id=reference_from(body["reference_id"], key_from_header()),
@@ -104,6 +106,7 @@ def operation_from(
         parent_reference_id=parent_reference_id,
         final=body.get("final", False),
         expires_at=body.get("expires_at"),
+        expected_refunded=body.get("expected_refunded"),
     )
 
 

@@ -1,6 +1,7 @@
 """What the bodies of requests that move money share."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import marshmallow as ma
@@ -17,8 +18,10 @@ from wallet_app.http.fields import (
 )
 from wallet_app.http.lean import LeanSchema
 from wallet_app.http.metadata import EXAMPLE, Metadata
+from wallet_app.ledger import money
 
 MAX_DESCRIPTION = 1000
+AMOUNT_OR_ZERO_PATTERN = r"^[0-9]{1,18}(\.[0-9]{1,18})?$"
 OTHER_UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
@@ -35,6 +38,26 @@ class HoldExpiry(Moment):
         moment: datetime = super()._deserialize(value, attr, data, **kwargs)
         check_hold_expiry(moment)
         return moment
+
+
+class RefundedSoFar(Amount):
+    """What a refund's client thinks has been refunded before it: may be 0."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        text = str(value) if isinstance(value, int | str) else ""
+        if money.PLAIN_DECIMAL.fullmatch(text) and not Decimal(text):
+            return Decimal(0)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+def expected_refunded(**options: Any) -> RefundedSoFar:
+    """The field of a refund that refuses it when another sum has been refunded."""
+    described = {
+        "description": "Refuses the refund when another sum has been refunded before",
+        "pattern": AMOUNT_OR_ZERO_PATTERN,
+    }
+    about = described | options.pop("metadata", {})
+    return RefundedSoFar(metadata=about, **options)
 
 
 class DescribedMove(LeanSchema):

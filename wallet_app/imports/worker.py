@@ -110,8 +110,9 @@ def parts(claimed: Row[Any], pace: Pace) -> Iterator[Part]:
                 list(rows.read(claimed.id, line, some, claimed.columns)),
                 is_last=not lines,
             )
-            # A hold may be one that the part before has still to make.
-            if not any("hold" in (row.member or ()) for row in part.rows):
+            # A hold, or what is refunded, may be what the part before has still to do.
+            named = (row.member for row in part.rows if row.member)
+            if not any("hold" in one or "refund_of" in one for one in named):
                 part.operations = operations_of(claimed, part)
             yield part
             line += len(some)

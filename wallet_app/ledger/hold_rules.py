@@ -46,9 +46,9 @@ def decide(situation: Situation, operation: Operation, now: datetime) -> Step | 
     """
     hold = None
     if operation.operation_type is not OperationType.HOLD:
-        hold = situation.holds.get(operation.hold_key)
+        hold = situation.holds.get(operation.parent_key)
         if hold is None:
-            return refuse_unknown(operation.hold_key[1])
+            return refuse_unknown(operation.parent_key[1])
     wallets = [situation.wallets.get(key) for key in operation.wallet_keys]
     states = [wallet for wallet in wallets if wallet is not None]
     if len(states) < len(wallets):
@@ -98,7 +98,7 @@ def refuse(
         least = max(wallet.minimum_balance, ZERO)
         refusal = rules.refuse_funds(
             wallet, wallet.balance - wallet.held - least, amount
-        )
+        ) or rules.refuse_limits(wallet, kind.entry_types[0], amount)
     if operation.expires_at is not None:
         refusal = refusal or refuse_expiry(wallet, hold, operation.expires_at, now)
     if kind is OperationType.CAPTURE and hold is not None:

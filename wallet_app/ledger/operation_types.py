@@ -59,6 +59,12 @@ ENTRIES_OF_HOLDS = frozenset(
     }
 )
 
+REFUNDS = frozenset({EntryType.REFUND_OUT, EntryType.REFUND_IN})
+# Of an operation's two entries, the one without its reference.
+SECOND_OF_TWO = frozenset(
+    {EntryType.TRANSFER_IN, EntryType.CAPTURE_IN, EntryType.REFUND_IN}
+)
+
 
 class OperationType(StrEnum):
     """What a client asks for.
@@ -66,7 +72,8 @@ class OperationType(StrEnum):
     `wallet_fields` are the wallets that a request names, one or two of one currency;
     `entry_types` what is written into the history of each, in the same order: the
     first entry carries the operation's reference. `purpose` is for people. A `hold`
-    stands for the wallet in which it is; `optional_fields` may be left out.
+    stands for the wallet in which it is; `optional_fields` may be left out. What a
+    refund writes depends on its original, `refund_of`.
     """
 
     purpose: str
@@ -120,6 +127,11 @@ class OperationType(StrEnum):
         ("to_wallet",),
     )
     VOID = "VOID", "Give back what a hold still has.", {"hold": EntryType.VOID}
+    REFUND = (
+        "REFUND",
+        "Give back what an operation has moved, or part of it.",
+        {"refund_of": EntryType.REFUND_OUT},
+    )
     # The ledger's own: nobody asks for it.
     EXPIRY = (
         "EXPIRY",
@@ -135,6 +147,8 @@ OF_ONE_WALLET = [
     one for one in OperationType if one.wallet_fields == ("wallet",) and not one.of_hold
 ]
 # By the entry that carries the reference, the operation that wrote it.
-BY_FIRST_ENTRY = {one.entry_types[0]: one for one in OperationType}
+BY_FIRST_ENTRY = {one.entry_types[0]: one for one in OperationType} | {
+    EntryType.REFUND_IN: OperationType.REFUND
+}
 INCOMING = tuple(one for one in EntryType if one.sign > 0)
 OUTGOING = tuple(one for one in EntryType if one.sign < 0)

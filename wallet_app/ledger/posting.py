@@ -13,15 +13,29 @@ from sqlalchemy import Connection
 from uuid_utils.compat import uuid7
 
 from wallet_app.database import pipeline
-from wallet_app.ledger import hold_rules, holds, locking, rules
+from wallet_app.ledger import (
+    hold_rules,
+    holds,
+    limits,
+    locking,
+    refund_rules,
+    refunds,
+    rules,
+)
 from wallet_app.ledger.entries import ENTRIES_BY_KEY, ENTRIES_BY_KEY_SQL, read_entry
 from wallet_app.ledger.observer import Times, observing
-from wallet_app.ledger.operation_types import BY_FIRST_ENTRY, ENTRIES_OF_HOLDS
+from wallet_app.ledger.operation_types import (
+    ENTRIES_OF_HOLDS,
+    REFUNDS,
+    SECOND_OF_TWO,
+    OperationType,
+)
 from wallet_app.ledger.rules import (
     Entry,
     Hold,
     Key,
     Operation,
+    Original,
     Refusal,
     Situation,
     WalletState,
@@ -61,12 +75,14 @@ class Unit:
 class Receipt:
     """What an operation wrote; `replayed` when an earlier call had written it.
 
-    `hold` is the hold as the operation left it, if it is one of a hold.
+    `hold` is the hold as the operation left it, if it is one of a hold; `original` is
+    what it refunds, as it left it.
     """
 
     entries: tuple[Entry, ...]
     replayed: bool = False
     hold: Hold | None = None
+    original: Original | None = None
 
 
 Outcome = Receipt | Refusal
@@ -89,21 +105,29 @@ def post(
     operations = [operation for unit in units for operation in unit.operations]
     wallet_keys = {key for unit in units for key in unit.wallet_keys}
     asked = key_texts(operation.key for operation in operations)
-    hold_keys = {one.hold_key for one in operations if one.parent_reference_id}
+    acting = [one for one in operations if one.parent_reference_id]
+    hold_keys = {one.parent_key for one in acting if one.operation_type.of_hold}
+    refunded_keys = {one.parent_key for one in acting if not one.operation_type.of_hold}
     with pipeline(lock_timeout_ms=lock_timeout_ms) as connection:
         began = perf_counter()
         wallets = locking.lock(connection, wallet_keys)
         # A statement of its own, behind the locks: inside the locking statement it
         # would read an older snapshot and miss what the locks' last holder wrote.
         asked_holds = holds.ask(connection, hold_keys)
+        asked_originals = refunds.ask(connection, refunded_keys)
         known = connection.execute(POSTED_KEYS, asked).fetchall()
         states = [WalletState(*row) for row in wallets]
         batch = Batch(
             situation=Situation(
-                {state.key: state for state in states}, holds.read(asked_holds)
+                {state.key: state for state in states},
+                holds.read(asked_holds),
+                refunds.read(asked_originals),
             ),
             known=known_receipts(connection, known),
         )
+        limited = [state for state in states if state.limited]
+        if limited:
+            limits.load(connection, limited, batch.now)
         release(connection, batch)
         locked = perf_counter()
         outcomes = [batch.decide(unit) for unit in units]
@@ -168,6 +192,10 @@ def known_receipts(
     for entry in of_holds:
         hold = steps[entry.wallet_id, entry.seq]
         receipts[entry.key] = replace(receipts[entry.key], hold=hold)
+    of_refunds = [entry.key for entry in firsts if entry.entry_type in REFUNDS]
+    originals = refunds.read_steps(connection, of_refunds)
+    for key in of_refunds:
+        receipts[key] = replace(receipts[key], original=originals[key])
     return receipts
 
 
@@ -195,6 +223,8 @@ class Batch:
         self.entries: list[Entry] = []
         # What the entries have made of their holds.
         self.hold_steps: list[tuple[Entry, Hold]] = []
+        # What refunds have made of what they refund.
+        self.refund_steps: list[tuple[Entry, Original]] = []
         # Whether some wallet's next_expiry is another than the database has.
         self.is_rescheduled = False
         self.now = datetime.now(UTC)
@@ -231,6 +261,16 @@ class Batch:
                 return step
             receipt = Receipt(step[0], hold=step[1])
             self.add(*step)
+        elif operation.operation_type is OperationType.REFUND:
+            refund = refund_rules.decide(
+                self.situation, operation, self.original_of(operation), self.now
+            )
+            if isinstance(refund, Refusal):
+                return refund
+            entries, original = refund
+            receipt = Receipt(entries, original=original)
+            self.entries.extend(entries)
+            self.refund_steps.append((entries[0], original))
         else:
             decision = rules.decide(self.situation, operation, self.now)
             if isinstance(decision, Refusal):
@@ -240,10 +280,19 @@ class Batch:
         self.known[operation.key] = receipt
         return receipt
 
+    def original_of(self, operation: Operation) -> Original | None:
+        """What the operation refunds: posted before, or by this batch."""
+        original = self.situation.originals.get(operation.parent_key)
+        known = self.known.get(operation.parent_key)
+        if original is None and known is not None:
+            original = refund_rules.original_from(known.entries[0])
+        return original
+
     def decide_all_or_none(self, operations: Sequence[Operation]) -> list[Outcome]:
         """Stops at the first refusal and takes back what the unit had decided."""
         before = self.situation.copy(operations)
         mark, step_mark = len(self.entries), len(self.hold_steps)
+        refund_mark = len(self.refund_steps)
         outcomes: list[Outcome] = []
         for operation in operations:
             outcomes.append(self.decide_one(operation))
@@ -252,6 +301,7 @@ class Batch:
                     self.known.pop(entry.key, None)
                 del self.entries[mark:]
                 del self.hold_steps[step_mark:]
+                del self.refund_steps[refund_mark:]
                 self.situation.restore(before)
                 break
         return outcomes
@@ -261,6 +311,8 @@ def is_same(operation: Operation, known: Receipt) -> bool:
     """Whether the operation is the one that is known: a retry."""
     if operation.operation_type.of_hold:
         return hold_rules.is_same(operation, known.entries[0], known.hold)
+    if operation.operation_type is OperationType.REFUND:
+        return refund_rules.is_same(operation, known.entries[0], known.original)
     return rules.is_same(operation, known.entries[0])
 
 
@@ -283,12 +335,15 @@ def write(connection: psycopg.Connection, batch: Batch) -> Iterable[tuple[Any, .
         or one.metadata is not None
         for one in batch.entries
     )
+    limits.write(connection, states)
     if not is_full:
         connection.execute(UPDATE_WALLETS, state_arrays(states, STATE_COLUMNS))
         return connection.execute(INSERT_TRANSACTIONS, entry_arrays(batch.entries))
     connection.execute(UPDATE_HOLDING_WALLETS, state_arrays(states, HOLDING_COLUMNS))
     if batch.hold_steps:
         holds.write(connection, batch.hold_steps)
+    if batch.refund_steps:
+        refunds.write(connection, batch.refund_steps)
     arrays = entry_arrays(batch.entries) | full_arrays(batch.entries)
     return connection.execute(INSERT_FULL_TRANSACTIONS, arrays)
 
@@ -317,7 +372,7 @@ def entry_arrays(entries: Iterable[Entry]) -> dict[str, list[Any] | str]:
             entry.balance_before,
             entry.balance_after,
             entry.description,
-            entry.reference_id.hex if entry.entry_type in BY_FIRST_ENTRY else None,
+            entry.reference_id.hex if carries_reference(entry) else None,
             None if entry.counterparty_uuid is None else entry.reference_id.hex,
             entry.counterparty_uuid,
             time_text(entry.created_at),
@@ -330,6 +385,11 @@ def entry_arrays(entries: Iterable[Entry]) -> dict[str, list[Any] | str]:
         f"entry_{name}": list(column) if name == "description" else array_text(column)
         for name, column in columns
     }
+
+
+def carries_reference(entry: Entry) -> bool:
+    """Whether it is its operation's first entry."""
+    return entry.counterparty_uuid is None or entry.entry_type not in SECOND_OF_TWO
 
 
 def full_arrays(entries: Sequence[Entry]) -> dict[str, list[Any] | str]:

@@ -7,7 +7,8 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from wallet_app.ledger import money
+from wallet_app.ledger import limit_rules, money
+from wallet_app.ledger.limit_rules import Limits
 from wallet_app.ledger.operation_types import EntryType, OperationType
 
 # A tenant's id and a uuid, of a wallet or of an operation, that is unique within it.
@@ -26,6 +27,8 @@ class Operation:
     `occurred_at` dates an imported operation; None means the time of posting.
     Of holds: an `amount` of 0 stands for all that is left, `final` gives back what a
     capture leaves, and `expires_at` is the end that a hold gets.
+    Of refunds: an `amount` of 0 likewise; `expected_refunded` refuses one when another
+    sum has been refunded before it.
     """
 
     tenant_id: int
@@ -42,14 +45,15 @@ class Operation:
     parent_reference_id: UUID | None = None
     final: bool = False
     expires_at: datetime | None = None
+    expected_refunded: Decimal | None = None
 
     @property
     def key(self) -> Key:
         return self.tenant_id, self.reference_id
 
     @property
-    def hold_key(self) -> Key:
-        """The hold's, if it is an operation of one."""
+    def parent_key(self) -> Key:
+        """That of the hold, or of what is refunded; its own if it makes a hold."""
         return self.tenant_id, self.parent_reference_id or self.reference_id
 
     @property
@@ -77,6 +81,7 @@ class WalletState:
     blocks: str | None = None
     limited: bool = False
     revision: int = 0
+    limits: Limits | None = None
 
     @property
     def key(self) -> Key:
@@ -160,25 +165,64 @@ class Hold:
         return self.amount - self.captured - self.released
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """An operation that may be refunded, as it is after a refund.
+
+    `entry_type` and `wallet_uuid` are of its first entry. `asked_amount` is what the
+    refund has asked for, 0 for all that was left.
+    """
+
+    tenant_id: int
+    reference_id: UUID
+    entry_type: EntryType
+    wallet_uuid: UUID
+    counterparty_uuid: UUID | None
+    currency: str
+    amount: Decimal
+    refunded: Decimal = ZERO
+    asked_amount: Decimal = ZERO
+
+    @property
+    def key(self) -> Key:
+        return self.tenant_id, self.reference_id
+
+    @property
+    def remaining(self) -> Decimal:
+        return self.amount - self.refunded
+
+    @property
+    def wallets(self) -> tuple[UUID, UUID | None]:
+        """A refund's wallet and its second one: who got the money gives it back."""
+        return way_back(self.wallet_uuid, self.counterparty_uuid)
+
+
+def way_back(wallet: UUID, target: UUID | None) -> tuple[UUID, UUID | None]:
+    """The wallet and the second one of what goes the other way."""
+    return (wallet, None) if target is None else (target, wallet)
+
+
 @dataclass(slots=True)
 class Situation:
     """What a batch's locks make certain; `decide` moves it on."""
 
     wallets: dict[Key, WalletState]
     holds: dict[Key, Hold] = field(default_factory=dict)
+    originals: dict[Key, Original] = field(default_factory=dict)
 
     def copy(self, operations: Iterable[Operation]) -> "Situation":
         """What is there now, to be put back by `restore` after these operations.
 
-        A hold is not changed but replaced by the next.
+        A hold or an original is not changed but replaced by the next.
         """
         keys = {key for operation in operations for key in operation.wallet_keys}
         wallets = {k: replace(v) for k, v in self.wallets.items() if k in keys}
-        return Situation(wallets, dict(self.holds))
+        return Situation(wallets, dict(self.holds), dict(self.originals))
 
     def restore(self, before: "Situation") -> None:
         self.wallets.update(before.wallets)
         self.holds = before.holds
+        self.originals = before.originals
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +308,28 @@ def refuse(
     if refusal is not None:
         return refusal
     if entry_type.sign > 0:
-        return refuse_balance(wallet, wallet.balance + amount)
-    return refuse_funds(wallet, wallet.available, amount)
+        refusal = refuse_balance(wallet, wallet.balance + amount)
+    else:
+        refusal = refuse_funds(wallet, wallet.available, amount)
+    return refusal or refuse_limits(wallet, entry_type, amount)
+
+
+def refuse_limits(
+    wallet: WalletState, entry_type: EntryType, amount: Decimal
+) -> Refusal | None:
+    """Why the wallet's limits do not let it through, or None."""
+    if wallet.limits is None:
+        return None
+    passed = limit_rules.passed(
+        wallet.limits,
+        entry_type,
+        amount,
+        balance=wallet.balance,
+        currency=wallet.currency,
+    )
+    if passed is None:
+        return None
+    return Refusal("limit_exceeded", passed.detail, passed.facts)
 
 
 def not_active(wallet: WalletState) -> Refusal:
@@ -324,6 +388,8 @@ def post(
     amount = money.in_currency(operation.amount, wallet.currency)
     wallet.balance = entry_type.move(before, amount)
     wallet.version += 1
+    if wallet.limits is not None:
+        wallet.limits = wallet.limits.after(entry_type, amount)
     # Clocks differ between machines; along one wallet's history time never goes back.
     wallet.updated_at = max(operation.occurred_at or now, wallet.updated_at)
     return Entry(

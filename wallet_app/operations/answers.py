@@ -6,8 +6,9 @@ from typing import Any
 
 from wallet_app.http.money_requests import error_of
 from wallet_app.ledger import money
-from wallet_app.ledger.operation_types import BY_FIRST_ENTRY
+from wallet_app.ledger.operation_types import BY_FIRST_ENTRY, REFUNDS
 from wallet_app.ledger.posting import Outcome, Receipt
+from wallet_app.ledger.refunds import Refunds
 from wallet_app.ledger.rules import Operation, Refusal
 
 
@@ -23,12 +24,17 @@ def transfer_answer(receipt: Receipt) -> SimpleNamespace:
     )
 
 
-def operation_answer(receipt: Receipt) -> dict[str, Any]:
-    """What OperationDetails shows."""
+def operation_answer(receipt: Receipt, refunds: Refunds | None) -> dict[str, Any]:
+    """What OperationDetails shows; `refunds` are those of what may be refunded."""
     first = receipt.entries[0]
+    is_refund = first.entry_type in REFUNDS
     return {
         "reference_id": first.reference_id,
         "operation_type": BY_FIRST_ENTRY[first.entry_type],
+        "currency": first.currency,
+        "refunded": None if refunds is None else refunds.refunded,
+        "refunds": [] if refunds is None else refunds.references,
+        "refund_of": first.parent_reference_id if is_refund else None,
         "transactions": receipt.entries,
     }
 

@@ -9,10 +9,10 @@ from uuid_utils.compat import uuid7
 from wallet_app.database import settled
 from wallet_app.http.caller import caller
 from wallet_app.http.money_requests import error_of, key_from_header
-from wallet_app.ledger import holds
+from wallet_app.ledger import holds, refunds
 from wallet_app.ledger.operation_types import OperationType
 from wallet_app.ledger.posting import Outcome, Unit
-from wallet_app.ledger.rules import ZERO, Operation, Refusal
+from wallet_app.ledger.rules import ZERO, Operation, Refusal, way_back
 
 
 def unit_from(body: dict[str, Any]) -> Unit:
@@ -32,28 +32,38 @@ def operations_from(
 ) -> list[Operation]:
     """The operations of members that BatchMember has loaded."""
     hold_wallets = wallets_of_holds(tenant_id, members, references)
+    originals = wallets_of_originals(tenant_id, members)
     operations = []
     for member, reference_id in zip(members, references, strict=True):
         operation_type = OperationType[member["operation_type"]]
         wallet: Any
         wallet, *target = [member.get(name) for name in operation_type.wallet_fields]
-        hold = member.get("hold")
+        hold: Any = member.get("hold")
+        original = member.get("refund_of")
+        # Of an unknown hold, none: the ledger refuses it by its own name.
+        wallet = hold_wallets.get(hold, wallet)
+        if original is not None and originals is not None:
+            wallet, *target = originals.get(original, (original, None))
         operations.append(
             Operation(
                 tenant_id=tenant_id,
                 operation_type=operation_type,
-                # Of an unknown hold, none: the ledger refuses it by its own name.
-                wallet_uuid=hold_wallets.get(hold, hold) if hold else wallet,
+                wallet_uuid=wallet,
                 target_uuid=target[0] if target else None,
                 amount=member.get("amount", ZERO),
                 description=member["description"],
                 reference_id=reference_id,
-                parent_reference_id=hold,
+                parent_reference_id=hold or original,
                 final=member.get("final", False),
                 expires_at=member.get("expires_at"),
+                expected_refunded=member.get("expected_refunded"),
                 metadata=member["metadata"],
             )
         )
+        if originals is not None:
+            # A member may refund one before it.
+            made = operations[-1].wallet_uuid, operations[-1].target_uuid
+            originals.setdefault(reference_id, way_back(*made))
     return operations
 
 
@@ -74,6 +84,18 @@ def wallets_of_holds(
     }
     with settled() as connection:
         return made | holds.wallets_of(connection, tenant_id, named)
+
+
+def wallets_of_originals(
+    tenant_id: int, members: Sequence[dict[str, Any]]
+) -> dict[UUID, tuple[UUID, UUID | None]] | None:
+    """A refund's wallets, by its original's reference; None: nothing is refunded."""
+    named = {member["refund_of"] for member in members if "refund_of" in member}
+    if not named:
+        return None
+    with settled() as connection:
+        found = refunds.find(connection, tenant_id, named)
+    return {reference: one.wallets for reference, one in found.items()}
 
 
 def raise_whole_refusal(unit: Unit, outcomes: Sequence[Outcome]) -> None:

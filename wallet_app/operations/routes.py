@@ -29,8 +29,9 @@ from wallet_app.http.money_schemas import OTHER_UUID
 from wallet_app.http.preferences import PREFER_PARAMETER, PREFERENCE_APPLIED
 from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
 from wallet_app.http.scopes import Scope
-from wallet_app.ledger import posting
+from wallet_app.ledger import posting, refunds
 from wallet_app.ledger.operation_types import OperationType
+from wallet_app.ledger.refund_rules import REFUNDABLE
 from wallet_app.operations.answers import (
     batch_answer,
     minimal_answer,
@@ -159,8 +160,12 @@ def get_operation(reference_id: UUID) -> Any:
     404: it has not been applied. After a 503 it may yet be, for as long as the
     service's deadline for a request.
     """
+    key = caller().tenant_id, reference_id
     with settled() as connection:
-        receipt = posting.find_receipt(connection, (caller().tenant_id, reference_id))
-    if receipt is None:
-        raise OperationNotFound(f"No operation has the reference {reference_id}.")
-    return operation_answer(receipt)
+        receipt = posting.find_receipt(connection, key)
+        if receipt is None:
+            raise OperationNotFound(f"No operation has the reference {reference_id}.")
+        of_it = None
+        if receipt.entries[0].entry_type in REFUNDABLE:
+            of_it = refunds.refunds_of(connection, key)
+    return operation_answer(receipt, of_it)

@@ -12,6 +12,7 @@ from wallet_app.http.money_schemas import (
     DescribedMove,
     HoldExpiry,
     MoneyMove,
+    expected_refunded,
 )
 from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
 from wallet_app.ledger.operation_types import (
@@ -19,6 +20,7 @@ from wallet_app.ledger.operation_types import (
     OF_ONE_WALLET,
     OperationType,
 )
+from wallet_app.ledger.refunds import MOST_LINKED
 
 MAX_BATCH = 1000
 OPERATION_TYPE_SYNONYM = {"operationType": "operation_type"}
@@ -47,10 +49,12 @@ NEEDED: dict[OperationType, set[str]] = {
     OperationType.HOLD_EXTEND: {"hold", "expires_at"},
     OperationType.CAPTURE: {"hold"},
     OperationType.VOID: {"hold"},
+    OperationType.REFUND: {"refund_of"},
 }
 ALLOWED: dict[OperationType, set[str]] = {
     OperationType.HOLD: {"expires_at"},
     OperationType.CAPTURE: {"amount", "final", "to_wallet"},
+    OperationType.REFUND: {"amount", "expected_refunded"},
 }
 SOME_FIELDS = set().union(*NEEDED.values(), *ALLOWED.values())
 
@@ -62,7 +66,7 @@ def of_some(name: str) -> dict[str, str]:
 
 
 class BatchMember(DescribedMove):
-    """An operation, with the wallets or the hold that its type names."""
+    """An operation, with the wallets, the hold or the operation that its type names."""
 
     synonyms = OPERATION_TYPE_SYNONYM
     operation_type = ma.fields.String(required=True, validate=OneOf(ASKED_FOR))
@@ -73,6 +77,8 @@ class BatchMember(DescribedMove):
     from_wallet = Uuid(metadata=of_some("from_wallet"))
     to_wallet = Uuid(metadata=of_some("to_wallet"))
     hold = Uuid(metadata=of_some("hold"))
+    refund_of = Uuid(metadata=of_some("refund_of"))
+    expected_refunded = expected_refunded(metadata=of_some("expected_refunded"))
     final = Flag(metadata=of_some("final"))
     expires_at = HoldExpiry(metadata=of_some("expires_at"))
 
@@ -124,6 +130,21 @@ class OperationDetails(LeanSchema):
 
     reference_id = Uuid()
     operation_type = ma.fields.String(validate=OneOf(list(OperationType)))
+    refunded = Amount(
+        allow_none=True,
+        metadata={
+            "description": "How much of it has been given back; null: it may not be",
+            "example": "0.00",
+        },
+    )
+    refunds = ma.fields.List(
+        Uuid(),
+        metadata={"description": f"Its refunds' references: the {MOST_LINKED} newest"},
+    )
+    refund_of = Uuid(
+        allow_none=True,
+        metadata={"description": "What it gives back, if it is a refund"},
+    )
     transactions = Members(TransactionDetails)
 
 

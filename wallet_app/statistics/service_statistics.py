@@ -275,7 +275,8 @@ def currency_statistics(
 def total_of(operations: dict[str, dict[str, Any]], *, sign: int) -> Decimal:
     """What came from outside (1) or left (-1): transfers stay within the service.
 
-    So does what is captured into another wallet.
+    So does what is captured into another wallet. Refunds count where more of them came
+    in than went out, or the other way: those of transfers do both.
     """
 
     def total(entry_type: EntryType) -> Decimal:
@@ -286,4 +287,5 @@ def total_of(operations: dict[str, dict[str, Any]], *, sign: int) -> Decimal:
     moved = sum((total(one) for one in outside if one.sign == sign), Decimal(0))
     if sign < 0:
         moved += total(EntryType.CAPTURE) - total(EntryType.CAPTURE_IN)
-    return moved
+    refunded = total(EntryType.REFUND_IN) - total(EntryType.REFUND_OUT)
+    return moved + max(sign * refunded, Decimal(0))

@@ -1,0 +1,1 @@
+"""Refunds: an operation's money on its way back."""

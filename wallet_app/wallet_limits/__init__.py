@@ -1,0 +1,1 @@
+"""What a wallet may hold and move: its limits, set and shown."""
