@@ -14,6 +14,7 @@ TABLES_IN_DELETE_ORDER = (
     "webhook_deliveries",
     "webhooks",
     "statements",
+    "imports",
     "heartbeats",
     "service_currencies",
     "service_days",

@@ -59,7 +59,7 @@ def check_documented(app: Flask, answer: TestResponse) -> None:
     if not answer.data or answer.request.method == "HEAD":
         return
     assert answer.mimetype in documented, f"{name} {status} is {answer.mimetype}"
-    if answer.mimetype.endswith("json"):
+    if answer.mimetype.endswith(("/json", "+json")):
         # Not get_json(), which reads numbers as the service does: never as floats.
         body = json.loads(answer.data)
         described.check_body(body, documented[answer.mimetype]["schema"])
@@ -80,6 +80,8 @@ class Description:
             for method, operation in operations.items()
             if method != "parameters"
         ]
+        # A path with a name goes before one with a parameter in its place.
+        self.calls.sort(key=lambda call: call[2]["path"].count("{"))
 
     def call(self, method: str, path: str) -> dict[str, Any] | None:
         """The described operation behind a method and a path, if there is one."""

@@ -18,6 +18,7 @@ from wallet_app.http import addresses, docs, headers
 from wallet_app.http.api import UuidConverter
 from wallet_app.http.application import WalletApp
 from wallet_app.http.json_provider import ExactJsonProvider
+from wallet_app.imports.routes import blp as imports
 from wallet_app.ledger import currencies
 from wallet_app.ledger.group_commit import Bounds, GroupCommit
 from wallet_app.limits import Limits
@@ -44,6 +45,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = WalletApp(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["HOLD_DAYS"] = settings.hold_days
+    app.config["IMPORT_MAX_BYTES"] = settings.import_max_bytes
     app.json = ExactJsonProvider(app)
     app.url_map.converters["uuid"] = UuidConverter
 
@@ -67,6 +69,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     celery_app.init_app(app, settings, database_url)
     books.init_app(app, settings)
     statement_files.init_app(app, settings)
+    app.extensions["imports_keep"] = timedelta(days=settings.import_days)
     app.extensions["followers"] = Followers()
     app.extensions["events_keep"] = timedelta(days=settings.event_days)
     webhook_registry.init_app(app, settings)
@@ -79,6 +82,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         status,
         wallet_limits,
         operations,
+        imports,
         holds,
         refunds,
     )

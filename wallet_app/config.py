@@ -37,6 +37,8 @@ class Settings:
     instance_dir: Path = Path("instance")
     statements_dir: Path | None = None
     statement_days: int = 30
+    import_days: int = 30
+    import_max_bytes: int = 1024 * 1024 * 1024
     event_days: int = 30
     workers: int = 2
     pool_size: int = 32
@@ -85,6 +87,10 @@ class Settings:
                 statements_dir=optional_path(env.str("STATEMENTS_DIR", "")),
                 statement_days=env.int(
                     "STATEMENT_DAYS", cls.statement_days, validate=positive
+                ),
+                import_days=env.int("IMPORT_DAYS", cls.import_days, validate=positive),
+                import_max_bytes=env.int(
+                    "IMPORT_MAX_BYTES", cls.import_max_bytes, validate=positive
                 ),
                 event_days=env.int("EVENT_DAYS", cls.event_days, validate=positive),
                 workers=env.int(

@@ -215,6 +215,23 @@ class StatementExpired(WalletError):
     code, status, title = "statement_expired", 410, "The statement's time is over"
 
 
+class ImportNotFound(WalletError):
+    code, status, title = "import_not_found", 404, "There is no such import"
+
+
+class ImportNotReady(WalletError):
+    """Says after how many seconds to ask again."""
+
+    code, status, title = "import_not_ready", 409, "The import is being posted"
+
+    def __init__(self, detail: str = "", **facts: Any) -> None:
+        super().__init__(detail, headers={"Retry-After": "2"}, **facts)
+
+
+class ImportExpired(WalletError):
+    code, status, title = "import_expired", 410, "The import's time is over"
+
+
 class EventsExpired(WalletError):
     """Says with which position to begin."""
 

@@ -133,6 +133,12 @@ def objects(app, context, make_wallet, make_key):
     january = {"from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"}
     held = client.post(f"/api/v1/wallets/{wallet}/holds", json={"amount": "1.00"})
     asked = client.post(f"/api/v1/wallets/{wallet}/statements", json=january)
+    deposit = {"operation_type": "DEPOSIT", "wallet": str(wallet), "amount": "1.00"}
+    imported = client.post(
+        "/api/v1/operations/import",
+        data=json.dumps(deposit),
+        content_type="application/x-ndjson",
+    )
     webhooks = "/api/v1/webhooks"
     webhook = client.post(webhooks, json={"url": "https://example.com/hook"}).json
     test = client.post(f"{webhooks}/{webhook['id']}/test").json
@@ -141,6 +147,7 @@ def objects(app, context, make_wallet, make_key):
         "reference_id": moved["reference_id"],
         "hold_id": held.json["hold"]["id"],
         "statement_id": asked.json["id"],
+        "import_id": imported.json["id"],
         "webhook_id": webhook["id"],
         "delivery_id": test["id"],
         "key_id": make_key()["id"],

@@ -166,7 +166,7 @@ def test_worker_looks_for_messages_again_after_its_link_led_to_a_standby(
 def test_scheduled_messages_expire_but_not_before_the_broker_is_asked(app):
     app.extensions["celery"].loader.import_default_modules()
     entries = app.extensions["celery"].conf.beat_schedule.values()
-    assert len(entries) == 11
+    assert len(entries) == 13
     for entry in entries:
         # PostgreSQL as broker is asked once a second.
         assert 2 < entry["options"]["expires"] <= max(5, entry["schedule"])

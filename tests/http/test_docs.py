@@ -100,9 +100,11 @@ def test_every_path_that_takes_a_wallet_documents_that_there_may_be_none(documen
 
 def test_every_body_that_goes_in_has_an_example(document):
     with_body = [
-        (name, operation["requestBody"]["content"]["application/json"])
+        (f"{name} {kind}", content)
         for name, operation in operations(document)
-        if "requestBody" in operation
+        for kind, content in operation.get("requestBody", {"content": {}})[
+            "content"
+        ].items()
     ]
     assert len(with_body) >= 2
     for name, content in with_body:

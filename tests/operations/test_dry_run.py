@@ -150,3 +150,15 @@ def test_limits_are_judged_and_not_counted(app, client, wallet):
         assert told.status_code == 200, told.text
     assert client.post(path, json=body).status_code == 200
     assert client.post(f"{path}?{DRY}", json=body).get_json()["limit"] == "day_count"
+
+
+def test_a_minimal_answer_says_so_too(client, wallet):
+    member = {"operation_type": "DEPOSIT", "wallet": wallet, "amount": 1}
+    answer = client.post(
+        f"{API}/operations/batch?{DRY}",
+        json={"operations": [member]},
+        headers={"Prefer": "return=minimal"},
+    )
+    assert answer.headers["Dry-Run"] == "true"
+    assert answer.get_json()["outcomes"][0]["balance_after"] == "101.00"
+    assert client.get(f"{API}/wallets/{wallet}").get_json()["balance"] == "100.00"

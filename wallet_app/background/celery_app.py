@@ -29,7 +29,10 @@ from wallet_app.database.connections import (
 )
 
 # Rooms with tasks; each has them in a module of that name.
-ROOMS = ("background", "books", "feed", "holds", "statistics", "statements", "webhooks")
+ROOMS = (
+    *("background", "books", "feed", "holds", "imports", "statistics", "statements"),
+    "webhooks",
+)
 RELAY_INTERVAL_S = 1
 RESUME_INTERVAL_S = 10
 PRUNE_INTERVAL_S = 60
@@ -102,6 +105,7 @@ def init_app(app: Flask, settings: Settings, database_url: str) -> None:
         # A large statement must not delay the rollups, nor either of them a webhook.
         task_routes={
             hints.WRITE_STATEMENT: {"queue": "statements"},
+            hints.POST_IMPORT: {"queue": "statements"},
             "wallet_app.books.tasks.sweep": {"queue": "statements"},
             "wallet_app.webhooks.tasks.deliver": {"queue": "webhooks"},
         },
@@ -156,6 +160,10 @@ def schedule(settings: Settings) -> dict[str, Any]:
         ),
         "expire-statements": entry(
             "statements.tasks.expire_statements", CLEAN_UP_INTERVAL_S
+        ),
+        "resume-imports": entry("imports.tasks.resume_imports", RESUME_INTERVAL_S),
+        "clean-up-imports": entry(
+            "imports.tasks.clean_up_imports", CLEAN_UP_INTERVAL_S
         ),
         "deliver-webhooks": entry("webhooks.tasks.deliver", DELIVER_INTERVAL_S),
         "tidy-holds": entry("holds.tasks.tidy", TIDY_INTERVAL_S),

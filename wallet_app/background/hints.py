@@ -13,6 +13,7 @@ from flask import current_app
 logger = logging.getLogger(__name__)
 
 WRITE_STATEMENT = "wallet_app.statements.tasks.write_statement"
+POST_IMPORT = "wallet_app.imports.tasks.post_import"
 ROLL_UP = "wallet_app.statistics.tasks.roll_up"
 EXPIRES_S = 60
 SILENCE_AFTER_FAILURE_S = 10.0

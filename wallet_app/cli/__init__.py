@@ -8,6 +8,7 @@ from wallet_app.cli.events import events_group
 from wallet_app.cli.failures import WalletGroup
 from wallet_app.cli.finding import list_command, transactions_command
 from wallet_app.cli.holds import COMMANDS, hold_command, holds_command
+from wallet_app.cli.imports import import_command
 from wallet_app.cli.keys import keys_group
 from wallet_app.cli.limits import limits_command, set_limits_command
 from wallet_app.cli.refunds import refund_command
@@ -46,6 +47,7 @@ wallet = WalletGroup(
         demo_command,
         seed_command,
         rollup_command,
+        import_command,
         statement_command,
         stats_command,
         audit_command,

@@ -40,7 +40,7 @@ class UuidConverter(BaseConverter):
     """A UUID in a path; anything else is told apart from an unknown path."""
 
     # The path beside the UUIDs takes other methods: that is what to tell of a GET.
-    regex = r"(?!batch\Z)[^/]+"
+    regex = r"(?!(?:batch|imports?)\Z)[^/]+"
 
     def to_python(self, value: str) -> UUID:
         parsed = parse_uuid(value)

@@ -86,16 +86,21 @@ class Receipt:
 
 
 Outcome = Receipt | Refusal
+# Writes down, in the posting's own transaction, what became of its units.
+Note = Callable[[psycopg.Connection, list[list[Outcome]]], None]
 
 
 def post(
-    units: Sequence[Unit], *, lock_timeout_ms: int | None = None
+    units: Sequence[Unit],
+    *,
+    lock_timeout_ms: int | None = None,
+    note: Note | None = None,
 ) -> list[list[Outcome]]:
     """Post every unit in one transaction; return an outcome per operation, in order.
 
     A refusal leaves its neighbours alone. Safe to repeat after any failure, also one
     during COMMIT: the wallets' locks wait for the lost transaction's end, and the
-    look-up behind them finds what it wrote.
+    look-up behind them finds what it wrote. What `note` raises undoes all of it.
     """
     with pipeline(lock_timeout_ms=lock_timeout_ms) as connection:
         began = perf_counter()
@@ -103,6 +108,8 @@ def post(
         locked = perf_counter()
         outcomes = [batch.decide(unit) for unit in units]
         inserted = write(connection, batch)
+        if note is not None:
+            note(connection, outcomes)
         written = perf_counter()
     observing.get().posted(units, Times(began, locked, written, perf_counter()))
     batch.number(inserted)

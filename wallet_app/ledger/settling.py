@@ -17,7 +17,7 @@ from wallet_app.database import ConnectionLostError, is_outage
 from wallet_app.database.conflicts import jittered_s
 from wallet_app.database.connections import is_late
 from wallet_app.ledger import locking, posting
-from wallet_app.ledger.posting import Outcome, Unit
+from wallet_app.ledger.posting import Note, Outcome, Unit
 from wallet_app.ledger.rules import Key, Refusal
 from wallet_app.ledger.tickets import Ticket
 
@@ -169,6 +169,7 @@ def post_with_retries(
     units: Sequence[Unit],
     lock_timeout_ms: int | None,
     pause: Callable[[float], None] = time.sleep,
+    note: Note | None = None,
 ) -> list[list[Outcome]]:
     """Post as one transaction; repeat it after a conflict or a lost link.
 
@@ -178,7 +179,7 @@ def post_with_retries(
     applied, losses = "no", 0
     for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
-            return posting.post(units, lock_timeout_ms=lock_timeout_ms)
+            return posting.post(units, lock_timeout_ms=lock_timeout_ms, note=note)
         except psycopg.errors.LockNotAvailable as error:
             if applied == "no":
                 raise LockedError from error

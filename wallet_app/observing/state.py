@@ -78,6 +78,15 @@ SELECT
      ) AS counted) AS overdue_holds,
     (SELECT extract(epoch FROM now() - min(expires_at)) FROM holds
      WHERE status = 'open' AND expires_at <= now()) AS holds_overdue,
+    (SELECT count(*) FROM (
+        SELECT FROM imports WHERE state IN ('pending', 'running') LIMIT :most
+     ) AS counted) AS imports,
+    (SELECT sum(rows - applied - replayed - refused) FROM (
+        SELECT * FROM imports WHERE state IN ('pending', 'running')
+        ORDER BY created_at LIMIT :most
+     ) AS counted) AS import_rows,
+    (SELECT extract(epoch FROM now() - min(created_at)) FROM imports
+     WHERE state IN ('pending', 'running')) AS import_age,
     hook.deliveries, greatest(hook.overdue, 0) AS overdue,
     hook.failing, hook.disabled, activity.transaction, activity.snapshot,
     sweep.wallets, sweep.entries,
@@ -135,6 +144,12 @@ GAUGES = {
         "wallet_holds_overdue_seconds",
         "Since when the first of them is",
     ),
+    "imports": (
+        "wallet_imports_unfinished",
+        f"Imports that wait or are being posted, up to {MOST_COUNTED:,}",
+    ),
+    "import_rows": ("wallet_import_rows_left", "Rows that they have still to post"),
+    "import_age": ("wallet_import_oldest_seconds", "Since when the first of them is"),
     "failing": ("wallet_webhooks_failing", "Webhooks whose last attempt has failed"),
     "disabled": ("wallet_webhooks_disabled", "Webhooks that are disabled"),
     "transaction": (

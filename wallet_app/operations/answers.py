@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from wallet_app.http.money_requests import error_of
+from wallet_app.ledger import money
 from wallet_app.ledger.operation_types import BY_FIRST_ENTRY, REFUNDS
 from wallet_app.ledger.posting import Outcome, Receipt
 from wallet_app.ledger.refunds import Refunds
@@ -53,6 +54,33 @@ def batch_answer(
         "refused": sum(isinstance(outcome, Refusal) for outcome in outcomes),
         "outcomes": members,
     }
+
+
+def minimal_answer(
+    operations: Sequence[Operation], outcomes: Sequence[Outcome]
+) -> dict[str, Any]:
+    """The same in few words: as BatchDetails shows it, written without it."""
+    members: list[dict[str, Any]] = []
+    applied = refused = 0
+    for operation, outcome in zip(operations, outcomes, strict=True):
+        answer: dict[str, Any] = {
+            "status": 200,
+            "reference_id": operation.reference_id,
+        }
+        if isinstance(outcome, Refusal):
+            refused += 1
+            error = error_of(outcome)
+            answer["status"], answer["code"] = error.status, error.code
+        else:
+            entry = outcome.entries[0]
+            if outcome.replayed:
+                answer["code"] = "replayed"
+            else:
+                applied += 1
+            answer["seq"] = entry.seq
+            answer["balance_after"] = money.to_text(entry.balance_after, entry.currency)
+        members.append(answer)
+    return {"applied": applied, "refused": refused, "outcomes": members}
 
 
 def member_answer(index: int, operation: Operation, outcome: Outcome) -> dict[str, Any]:

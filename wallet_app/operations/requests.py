@@ -23,13 +23,23 @@ def unit_from(body: dict[str, Any]) -> Unit:
         member["reference_id"] or (uuid5(key, str(index)) if key else uuid7())
         for index, member in enumerate(members)
     ]
+    operations = operations_from(tenant_id, members, references)
+    return Unit(operations, atomic=body["atomic"])
+
+
+def operations_from(
+    tenant_id: int, members: Sequence[dict[str, Any]], references: Sequence[UUID]
+) -> list[Operation]:
+    """The operations of members that BatchMember has loaded."""
     hold_wallets = wallets_of_holds(tenant_id, members, references)
     originals = wallets_of_originals(tenant_id, members)
     operations = []
     for member, reference_id in zip(members, references, strict=True):
         operation_type = OperationType[member["operation_type"]]
+        wallet: Any
         wallet, *target = [member.get(name) for name in operation_type.wallet_fields]
-        hold, original = member.get("hold"), member.get("refund_of")
+        hold: Any = member.get("hold")
+        original = member.get("refund_of")
         # Of an unknown hold, none: the ledger refuses it by its own name.
         wallet = hold_wallets.get(hold, wallet)
         if original is not None and originals is not None:
@@ -54,7 +64,7 @@ def unit_from(body: dict[str, Any]) -> Unit:
             # A member may refund one before it.
             made = operations[-1].wallet_uuid, operations[-1].target_uuid
             originals.setdefault(reference_id, way_back(*made))
-    return Unit(operations, atomic=body["atomic"])
+    return operations
 
 
 def wallets_of_holds(

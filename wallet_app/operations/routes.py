@@ -11,6 +11,7 @@ from wallet_app.errors import (
     SameWallet,
     Unavailable,
 )
+from wallet_app.http import preferences
 from wallet_app.http.api import WalletBlueprint
 from wallet_app.http.caller import caller
 from wallet_app.http.money_requests import (
@@ -26,6 +27,7 @@ from wallet_app.http.money_requests import (
     operation_from,
 )
 from wallet_app.http.money_schemas import OTHER_UUID
+from wallet_app.http.preferences import PREFER_PARAMETER, PREFERENCE_APPLIED
 from wallet_app.http.schemas import DEMO_UUID, TransactionDetails
 from wallet_app.http.scopes import Scope
 from wallet_app.ledger import posting, refunds
@@ -33,6 +35,7 @@ from wallet_app.ledger.operation_types import OperationType
 from wallet_app.ledger.refund_rules import REFUNDABLE
 from wallet_app.operations.answers import (
     batch_answer,
+    minimal_answer,
     operation_answer,
     transfer_answer,
 )
@@ -131,20 +134,22 @@ def post_transfer(body: dict[str, Any]) -> Any:
 
 @blp.route("/operations/batch", methods=["POST"], scope=Scope.OPERATIONS_WRITE)
 @blp.arguments(NewBatch, example=BATCH_EXAMPLE)
-@blp.doc(parameters=[KEY_PARAMETER, DRY_RUN_PARAMETER])
+@blp.doc(parameters=[KEY_PARAMETER, DRY_RUN_PARAMETER, PREFER_PARAMETER])
 @blp.problems(*MONEY_PROBLEMS, CurrencyMismatch, SameWallet)
-@blp.response(200, BatchDetails, headers=DRY_RUN)
+@blp.response(200, BatchDetails, headers=DRY_RUN | PREFERENCE_APPLIED)
 def post_batch(body: dict[str, Any]) -> Any:
     """Post up to 1,000 operations
 
     Each member has an outcome of its own. With `"atomic": true` the first refusal is
     the answer, with its `index`, and nothing is applied. An `Idempotency-Key` makes
-    the whole batch safe to send again.
+    the whole batch safe to send again. `Prefer: return=minimal` asks for what counts.
     """
     unit = unit_from(body)
     outcomes, headers = carry_out_unit(unit)
     raise_whole_refusal(unit, outcomes)
-    return batch_answer(unit.operations, outcomes), 200, headers
+    if not preferences.is_minimal():
+        return batch_answer(unit.operations, outcomes), 200, headers
+    return preferences.minimal(minimal_answer(unit.operations, outcomes), headers)
 
 
 @blp.route("/operations/<uuid:reference_id>", scope=Scope.WALLETS_READ)

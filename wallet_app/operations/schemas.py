@@ -149,21 +149,24 @@ class OperationDetails(LeanSchema):
 
 
 class BatchOutcome(LeanSchema):
-    """What became of one member of a batch."""
+    """What became of one member of a batch.
 
-    index = ma.fields.Integer(
-        required=True, metadata={"description": "Its place, from 0"}
-    )
+    With `Prefer: return=minimal`: `status`, `reference_id`, of what is not `ok` the
+    `code`, and of what moved money `seq` and `balance_after`.
+    """
+
+    index = ma.fields.Integer(metadata={"description": "Its place, from 0"})
     status = ma.fields.Integer(
         required=True,
         metadata={"description": "As a request of its own would be answered"},
     )
     code = ma.fields.String(
-        required=True,
         metadata={"description": "`ok`, `replayed`, or the error's code"},
     )
     reference_id = Uuid(required=True)
     detail = ma.fields.String(metadata={"description": "What is wrong, if anything"})
+    seq = ma.fields.Integer(metadata={"description": "Of the first wallet's entry"})
+    balance_after = Amount(metadata={"description": "Of the first wallet"})
     transactions = Members(TransactionDetails)
 
 
