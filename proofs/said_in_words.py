@@ -49,6 +49,7 @@ RULES = (
     ("expires_at", "Give a time that lies in the years"),
     ("expires_at", "Give a time in the next"),
     ("expires_at", "Give a time that is still to come"),
+    ("max_count", "Give max_count, max_amount or both."),
     # A batch's member has the fields of its type.
     *((name, "Not for a ") for name in OF_SOME_TYPES),
     *((name, "Missing data for required field.") for name in OF_SOME_TYPES),
@@ -56,6 +57,14 @@ RULES = (
 
 
 WALLETS_VARIABLE = "WALLETS_THAT_THERE_ARE"
+
+
+@schemathesis.serializer("application/x-ndjson")
+def write_lines(context: Any, value: Any) -> Any:
+    """A text as it is, whatever its lines are; anything else on one line."""
+    if isinstance(value, bytes):
+        return value
+    return (value if isinstance(value, str) else json.dumps(value)).encode()
 
 
 @schemathesis.hook

@@ -50,7 +50,8 @@ class VelocityAsked(LeanSchema):
 
     def check_whole(self, data: dict[str, Any]) -> None:
         if data["max_count"] is None and data["max_amount"] is None:
-            raise ma.ValidationError("Give max_count, max_amount or both.", "max_count")
+            message = "Give max_count, max_amount or both."
+            raise ma.ValidationError({"max_count": [message]})
 
 
 class Velocities(LeanSchema):
@@ -68,6 +69,8 @@ class LimitsAsked(LeanSchema):
         load_default=None,
         allow_none=True,
         metadata={
+            # 0 is one, too: of a positive amount that says enough.
+            "type": ["string", "number", "null"],
             "description": "What withdrawals leave; below zero: an overdraft",
             "pattern": r"^-?[0-9]{1,18}(\.[0-9]{1,18})?$",
             "example": "-100.00",
