@@ -49,6 +49,8 @@ RULES = (
     ("expires_at", "Give a time that lies in the years"),
     ("expires_at", "Give a time in the next"),
     ("expires_at", "Give a time that is still to come"),
+    # Of a body of lines.
+    ("1", ""),
     ("max_count", "Give max_count, max_amount or both."),
     # A batch's member has the fields of its type.
     *((name, "Not for a ") for name in OF_SOME_TYPES),

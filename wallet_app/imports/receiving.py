@@ -92,7 +92,8 @@ def store(import_id: UUID, file_format: str, pieces: Iterator[Piece]) -> dict[st
             raise BodyTooLarge(f"A file has at most {MAX_ROWS} rows; split it.")
         storing.store(import_id, piece)
     if count < 1:
-        raise InvalidRequest("The body has no rows: send an operation a line.")
+        message = "The body has no rows: send an operation a line."
+        raise InvalidRequest(message, errors={"1": [message]})
     return {
         "columns": columns,
         "rows": count,
