@@ -1,18 +1,18 @@
 """A marshmallow schema without the work that plain data does not need."""
 
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import marshmallow as ma
 
 from wallet_app.http.fields import Uuid
 
-# Outside name, inside name, how a given value is read, what a missing one means.
-LoadPlan = list[tuple[str, str, Any, Any]]
+# By outside name: the inside name, how a value is read, and how null is.
+LoadPlan = dict[str, tuple[str, Any, Any]]
 # Outside name, inside name, how a value is written: None if it goes out as it is.
 DumpPlan = list[tuple[str, str, Any]]
 
 AS_IT_IS = (ma.fields.Integer, ma.fields.String, ma.fields.Dict, Uuid)
-REQUIRED = object()
 
 
 class Members(ma.fields.List[Any]):
@@ -56,15 +56,25 @@ class LeanSchema(ma.Schema):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.load_plan = [
-            (
-                field.data_key or name,
+        self.load_plan = {
+            field.data_key or name: (
                 field.attribute or name,
+                # Without validators, only null needs what marshmallow does around it.
+                field.deserialize if field.validators else field._deserialize,
                 field.deserialize,
-                REQUIRED if field.required else field.load_default,
             )
             for name, field in self.load_fields.items()
+        }
+        self.required = [
+            field.data_key or name
+            for name, field in self.load_fields.items()
+            if field.required
         ]
+        self.defaults = {
+            field.attribute or name: field.load_default
+            for name, field in self.load_fields.items()
+            if not field.required and field.load_default is not ma.missing
+        }
         self.dump_plan = [
             (
                 field.data_key or name,
@@ -73,7 +83,12 @@ class LeanSchema(ma.Schema):
             )
             for name, field in self.dump_fields.items()
         ]
-        self.load_names = {key for key, *_ in self.load_plan}
+        self.written = [one for one in self.dump_plan if one[2] is not None]
+        self.keys = [key for key, *_ in self.dump_plan]
+        # With one name it would return no tuple.
+        self.values_of = attrgetter(
+            *(name for _, name, _ in self.dump_plan), "__class__"
+        )
 
     def check_whole(self, data: dict[str, Any]) -> None:
         """Raise ValidationError if the loaded fields do not go together."""
@@ -83,19 +98,20 @@ class LeanSchema(ma.Schema):
         if not isinstance(data, dict):
             raise ma.ValidationError(self.error_messages["type"])
         errors: dict[str, Any] = {}
-        if not data.keys() <= self.load_names:
+        if not data.keys() <= self.load_plan.keys():
             data = self.known(data, errors)
-        loaded: dict[str, Any] = {}
-        for key, attribute, deserialize, default in self.load_plan:
-            if key in data:
-                try:
-                    loaded[attribute] = deserialize(data[key], key, data)
-                except ma.ValidationError as error:
-                    errors[key] = error.messages
-            elif default is REQUIRED:
+        loaded = self.defaults.copy()
+        for key, value in data.items():
+            attribute, read, read_null = self.load_plan[key]
+            try:
+                loaded[attribute] = (read_null if value is None else read)(
+                    value, key, data
+                )
+            except ma.ValidationError as error:
+                errors[key] = error.messages
+        for key in self.required:
+            if key not in data:
                 errors[key] = ["Missing data for required field."]
-            elif default is not ma.missing:
-                loaded[attribute] = default
         if errors:
             raise ma.ValidationError(errors)
         self.check_whole(loaded)
@@ -106,7 +122,7 @@ class LeanSchema(ma.Schema):
         renamed: dict[str, Any] = {}
         for key, value in data.items():
             name = self.synonyms.get(key, key)
-            if name in self.load_names and (name == key or name not in data):
+            if name in self.load_plan and (name == key or name not in data):
                 renamed[name] = value
             else:
                 errors[key] = ["Unknown field."]
@@ -114,20 +130,17 @@ class LeanSchema(ma.Schema):
 
     def dump(self, obj: Any, *, many: bool | None = None) -> Any:
         if self.many if many is None else many:
-            return [dump_one(self.dump_plan, one) for one in obj]
-        return dump_one(self.dump_plan, obj)
+            return [self.dump_one(one) for one in obj]
+        return self.dump_one(obj)
 
-
-def dump_one(plan: DumpPlan, obj: Any) -> dict[str, Any]:
-    if isinstance(obj, dict):
-        return {
-            key: obj[name] if write is None else write(obj[name], name, obj)
-            for key, name, write in plan
-            if name in obj
-        }
-    return {
-        key: getattr(obj, name)
-        if write is None
-        else write(getattr(obj, name), name, obj)
-        for key, name, write in plan
-    }
+    def dump_one(self, obj: Any) -> dict[str, Any]:
+        if isinstance(obj, dict):
+            return {
+                key: obj[name] if write is None else write(obj[name], name, obj)
+                for key, name, write in self.dump_plan
+                if name in obj
+            }
+        shown = dict(zip(self.keys, self.values_of(obj), strict=False))
+        for key, name, write in self.written:
+            shown[key] = write(shown[key], name, obj)
+        return shown

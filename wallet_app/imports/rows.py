@@ -19,7 +19,7 @@ from wallet_app.ledger.rules import Refusal
 from wallet_app.operations.schemas import BatchMember
 
 SCHEMA = BatchMember()
-COLUMNS = frozenset(SCHEMA.load_names | SCHEMA.synonyms.keys())
+COLUMNS = frozenset(SCHEMA.load_plan.keys() | SCHEMA.synonyms.keys())
 FLAGS = {"true": True, "false": False}
 # A version 7 UUID with the version 8, which is for uses of one's own (RFC 9562), and
 # with the line's number as its last 32 bits.

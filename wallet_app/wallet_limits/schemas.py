@@ -69,8 +69,6 @@ class LimitsAsked(LeanSchema):
         load_default=None,
         allow_none=True,
         metadata={
-            # 0 is one, too: of a positive amount that says enough.
-            "type": ["string", "number", "null"],
             "description": "What withdrawals leave; below zero: an overdraft",
             "pattern": r"^-?[0-9]{1,18}(\.[0-9]{1,18})?$",
             "example": "-100.00",
