@@ -129,12 +129,6 @@ def find(connection: Connection, wallet: AnyRow, now: datetime) -> Limits:
     return limits.get(wallet.id, Limits()).at(max(now, wallet.updated_at))
 
 
-def minimum_of(connection: Connection, wallet_id: int) -> Decimal:
-    query = select(WALLETS.minimum_balance).where(WALLETS.id == wallet_id)
-    minimum: Decimal = connection.execute(query).scalar_one()
-    return minimum
-
-
 def put(
     connection: Connection,
     wallet: AnyRow,

@@ -175,6 +175,26 @@ def create(
     return uuid, False
 
 
+def lock(
+    connection: Connection,
+    tenant_id: int,
+    uuid: UUID,
+    expected: Callable[[AnyRow], bool] | None = None,
+) -> AnyRow:
+    """Lock a wallet in the caller's transaction; return its row.
+
+    Raises WalletNotFound, and PreconditionFailed if the wallet is not as `expected`.
+    """
+    locking.lock_row(connection, (tenant_id, uuid))
+    wallet = find(connection, tenant_id, uuid)
+    if expected is not None and not expected(wallet):
+        raise PreconditionFailed(
+            "The wallet has changed since then: read it again, then decide.",
+            version=wallet.version,
+        )
+    return wallet
+
+
 @repeated
 def change(
     *,
@@ -189,13 +209,7 @@ def change(
     WalletNotFound, and PreconditionFailed if the wallet is not as `expected`.
     """
     with transaction() as connection:
-        locking.lock_row(connection, (tenant_id, uuid))
-        wallet = find(connection, tenant_id, uuid)
-        if expected is not None and not expected(wallet):
-            raise PreconditionFailed(
-                "The wallet has changed since then: read it again, then decide.",
-                version=wallet.version,
-            )
+        wallet = lock(connection, tenant_id, uuid, expected)
         if not changes:
             return wallet
         details.put(connection, wallet, changes)

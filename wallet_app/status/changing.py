@@ -6,7 +6,7 @@ from wallet_app.access import audit
 from wallet_app.database import AnyRow, transaction
 from wallet_app.database.conflicts import repeated
 from wallet_app.errors import WalletClosed, WalletNotEmpty
-from wallet_app.ledger import locking, money, wallets
+from wallet_app.ledger import money, wallets
 
 ACTIVE, FROZEN, CLOSED = "active", "frozen", "closed"
 ACTIONS = {ACTIVE: "wallet.unfrozen", FROZEN: "wallet.frozen", CLOSED: "wallet.closed"}
@@ -27,8 +27,7 @@ def change(
     final; WalletNotEmpty if it is to be closed while it holds money or owes some.
     """
     with transaction() as connection:
-        locking.lock_row(connection, (tenant_id, uuid))
-        wallet = wallets.find(connection, tenant_id, uuid)
+        wallet = wallets.lock(connection, tenant_id, uuid)
         if (wallet.status, wallet.blocks) == (status, blocks):
             return wallet
         if wallet.status == CLOSED:

@@ -12,11 +12,10 @@ from wallet_app.database import AnyRow, reading, transaction
 from wallet_app.database.conflicts import repeated
 from wallet_app.errors import (
     InvalidAmount,
-    PreconditionFailed,
     WalletClosed,
     WalletOverdrawn,
 )
-from wallet_app.ledger import limits, locking, money, wallets
+from wallet_app.ledger import limits, money, wallets
 from wallet_app.ledger.limit_rules import ZERO, Limits, Period, Velocity
 
 
@@ -25,19 +24,22 @@ class Allowed:
     """A wallet, with what it may go down to and its limits at this moment."""
 
     wallet: AnyRow
-    minimum_balance: Decimal
     limits: Limits
+
+    @property
+    def minimum_balance(self) -> Decimal:
+        """What is neither held nor available."""
+        wallet = self.wallet
+        minimum: Decimal = wallet.balance - wallet.held - wallet.available
+        return minimum
 
 
 def show(tenant_id: int, uuid: UUID) -> Allowed:
     """Raises WalletNotFound."""
     with reading() as connection:
         wallet = wallets.find(connection, tenant_id, uuid)
-        return Allowed(
-            wallet=wallet,
-            minimum_balance=limits.minimum_of(connection, wallet.id),
-            limits=limits.find(connection, wallet, datetime.now(UTC)),
-        )
+        found = limits.find(connection, wallet, datetime.now(UTC))
+        return Allowed(wallet=wallet, limits=found)
 
 
 @repeated
@@ -58,23 +60,13 @@ def replace_limits(
     """
     now = datetime.now(UTC)
     with transaction() as connection:
-        locking.lock_row(connection, (tenant_id, uuid))
-        wallet = wallets.find(connection, tenant_id, uuid)
-        if expected is not None and not expected(wallet):
-            raise PreconditionFailed(
-                "The wallet has changed since then: read it again, then decide.",
-                version=wallet.version,
-            )
+        wallet = wallets.lock(connection, tenant_id, uuid, expected)
         if wallet.status == "closed":
             raise WalletClosed(f"The wallet {uuid} is closed, which is final.")
         minimum = wanted["minimum_balance"] or ZERO
         refuse_digits(wanted, wallet.currency)
         refuse_minimum(wallet, minimum)
-        before = Allowed(
-            wallet=wallet,
-            minimum_balance=limits.minimum_of(connection, wallet.id),
-            limits=limits.find(connection, wallet, now),
-        )
+        before = Allowed(wallet=wallet, limits=limits.find(connection, wallet, now))
         moment = max(now, wallet.updated_at)
         after = Limits(
             maximum_balance=wanted["maximum_balance"],
@@ -83,9 +75,7 @@ def replace_limits(
         )
         limits.put(connection, wallet, minimum_balance=minimum, limits=after)
         changed = Allowed(
-            wallet=wallets.find(connection, tenant_id, uuid),
-            minimum_balance=minimum,
-            limits=after,
+            wallet=wallets.find(connection, tenant_id, uuid), limits=after
         )
         audit.record(
             connection,
