@@ -13,12 +13,11 @@ from uuid_utils.compat import uuid7
 
 from wallet_app.cli import output
 from wallet_app.cli.parameters import FieldType, json_option
-from wallet_app.cli.wallets import UUID_TYPE, in_utc, with_currency
+from wallet_app.cli.wallets import UUID_TYPE, carry_out, in_utc, with_currency
 from wallet_app.database import reading
 from wallet_app.holds import queries
 from wallet_app.holds.schemas import HoldOperation, answer_of
 from wallet_app.http.fields import Amount
-from wallet_app.http.money_requests import ledger, receipt_of
 from wallet_app.http.money_schemas import DescribedMove, HoldExpiry
 from wallet_app.http.schemas import HOLD_STATES, HoldDetails
 from wallet_app.ledger import wallets
@@ -93,9 +92,7 @@ def act(
         final=final,
         expires_at=expires_at,
     )
-    receipt = receipt_of(ledger().submit(operation))
-    if receipt.replayed:
-        click.echo("Replayed: an earlier call with this reference did it.", err=True)
+    receipt = carry_out(operation)
     if as_json:
         output.document(HoldOperation().dump(answer_of(receipt, operation_type)))
     elif receipt.hold is not None:

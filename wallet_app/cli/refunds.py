@@ -9,10 +9,9 @@ from uuid_utils.compat import uuid7
 
 from wallet_app.cli import output
 from wallet_app.cli.parameters import FieldType, json_option
-from wallet_app.cli.wallets import UUID_TYPE, with_currency
+from wallet_app.cli.wallets import UUID_TYPE, carry_out, with_currency
 from wallet_app.database import reading
 from wallet_app.http.fields import Amount
-from wallet_app.http.money_requests import ledger, receipt_of
 from wallet_app.http.money_schemas import DescribedMove, RefundedSoFar
 from wallet_app.ledger.operation_types import OperationType
 from wallet_app.ledger.rules import ZERO, Operation
@@ -57,9 +56,7 @@ def refund_command(
         parent_reference_id=original,
         expected_refunded=expected_refunded,
     )
-    receipt = receipt_of(ledger().submit(operation))
-    if receipt.replayed:
-        click.echo("Replayed: an earlier call with this reference did it.", err=True)
+    receipt = carry_out(operation)
     answer = answer_of(receipt)
     if as_json:
         output.document(RefundOperation().dump(answer))

@@ -26,6 +26,7 @@ from wallet_app.http.pages import decode_position, page_of, read_seq
 from wallet_app.http.schemas import DetailsGiven, TransactionDetails, WalletDetails
 from wallet_app.ledger import money, wallets
 from wallet_app.ledger.operation_types import EntryType, OperationType
+from wallet_app.ledger.posting import Receipt
 from wallet_app.ledger.rules import Entry, Operation
 from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 
@@ -104,6 +105,14 @@ def set_command(*, uuid: UUID, as_json: bool, **details: Any) -> None:
 def show_command(uuid: UUID, as_json: bool) -> None:
     """Show a wallet and its balance."""
     show_wallet(uuid, as_json=as_json)
+
+
+def carry_out(operation: Operation) -> Receipt:
+    """Post an operation the way the API does, and say if it had been posted before."""
+    receipt = receipt_of(ledger().submit(operation))
+    if receipt.replayed:
+        click.echo("Replayed: an earlier call with this reference did it.", err=True)
+    return receipt
 
 
 def show_wallet(uuid: UUID, *, as_json: bool) -> None:
@@ -262,10 +271,7 @@ def move(
         reference_id=reference_id or uuid7(),
         metadata=metadata,
     )
-    receipt = receipt_of(ledger().submit(operation))
-    entry = receipt.entries[0]
-    if receipt.replayed:
-        click.echo("Replayed: an earlier call with this reference did it.", err=True)
+    entry = carry_out(operation).entries[0]
     if as_json:
         output.document(TransactionDetails().dump(entry))
         return
