@@ -10,7 +10,9 @@ from typing import Any
 
 from flask import Flask
 
+from wallet_app.ledger import posting, wallets
 from wallet_app.ledger.operation_types import OperationType
+from wallet_app.ledger.posting import Unit
 from wallet_app.ledger.rules import Operation
 from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 
@@ -38,6 +40,14 @@ def transfer(
     source: uuid.UUID, target: uuid.UUID, amount: Any, **fields: Any
 ) -> Operation:
     return operation("TRANSFER", source, amount, target_uuid=target, **fields)
+
+
+def funded_wallet(balance: int = 0) -> uuid.UUID:
+    """A new wallet in dollars with a balance, made past HTTP."""
+    wallet, _ = wallets.create(currency="USD")
+    if balance:
+        posting.post([Unit([deposit(wallet, balance)])])
+    return wallet
 
 
 def post_elsewhere(connection: Any, operation: Operation) -> None:

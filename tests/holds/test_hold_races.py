@@ -5,12 +5,12 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from ops import Crowd, deposit, operation, withdraw
+from ops import Crowd, deposit, funded_wallet, operation, withdraw
 from sqlalchemy import text
 
 from wallet_app.database import reading, transaction
 from wallet_app.holds import tidying
-from wallet_app.ledger import posting, wallets
+from wallet_app.ledger import posting
 from wallet_app.ledger.posting import Receipt, Unit
 from wallet_app.ledger.rules import Refusal
 
@@ -19,13 +19,7 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def new_wallet(context):
-    def make(balance=0):
-        wallet, _ = wallets.create(currency="USD")
-        if balance:
-            posting.post([Unit([deposit(wallet, balance)])])
-        return wallet
-
-    return make
+    return funded_wallet
 
 
 def post(*operations):

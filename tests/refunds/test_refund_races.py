@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 from gunicorns import Gunicorn
-from ops import Crowd, deposit, operation, transfer, withdraw
+from ops import Crowd, deposit, funded_wallet, operation, transfer, withdraw
 from sqlalchemy import text
 
 from wallet_app.access import tenants
@@ -22,13 +22,7 @@ API = "/api/v1"
 
 @pytest.fixture
 def new_wallet(context):
-    def make(balance=0):
-        wallet, _ = wallets.create(currency="USD")
-        if balance:
-            posting.post([Unit([deposit(wallet, balance)])])
-        return wallet
-
-    return make
+    return funded_wallet
 
 
 def refund(original, amount=0, **fields):
