@@ -98,10 +98,7 @@ def add_foreign_keys() -> None:
     refer(
         "fk_transactions_wallet_id_tenant_id", "wallet_id, tenant_id", "id, tenant_id"
     )
-    quickly(
-        BOTH,
-        "ALTER TABLE transactions DROP CONSTRAINT IF EXISTS fk_transactions_wallet_id",
-    )
+    refer_no_more("fk_transactions_wallet_id")
 
 
 def refer(name: str, columns: str, to: str) -> None:
@@ -113,6 +110,10 @@ def refer(name: str, columns: str, to: str) -> None:
         f" REFERENCES wallets ({to}) ON DELETE RESTRICT NOT VALID",
     )
     patiently(f"ALTER TABLE transactions VALIDATE CONSTRAINT {name}")
+
+
+def refer_no_more(name: str) -> None:
+    quickly(BOTH, f"ALTER TABLE transactions DROP CONSTRAINT IF EXISTS {name}")
 
 
 def change_key(table: str, columns: str) -> None:
@@ -127,7 +128,7 @@ def downgrade() -> None:
     with step_by_step():
         build_unique("uq_transactions_reference_id", "transactions", "reference_id")
         refer("fk_transactions_wallet_id", "wallet_id", "id")
-        drop_constraint("fk_transactions_wallet_id_tenant_id", "transactions")
+        refer_no_more("fk_transactions_wallet_id_tenant_id")
         drop_constraint("fk_wallets_tenant_id", "wallets")
         for table, columns in OF_THE_SERVICE.items():
             change_key(table, columns)
