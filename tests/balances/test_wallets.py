@@ -107,11 +107,32 @@ def test_wallet_that_cannot_be_is_refused_and_its_field_named(refused, body):
 
 def test_balance_is_read_on_its_own(client, make_wallet):
     wallet = make_wallet("12.34")
+    client.post(f"{WALLETS}/{wallet}/holds", json={"amount": "2.30"})
     assert client.get(f"{WALLETS}/{wallet}/balance").get_json() == {
         "uuid": str(wallet),
         "balance": "12.34",
+        "held": "2.30",
+        "available": "10.04",
         "currency": "USD",
     }
+
+
+def test_balance_at_a_time_tells_what_was_held_then(client, make_wallet):
+    wallet = make_wallet("12.34")
+    path = f"{WALLETS}/{wallet}"
+    hold = client.post(f"{path}/holds", json={"amount": "2.30"}).get_json()
+    client.post(f"/api/v1/holds/{hold['hold']['id']}/capture", json={})
+    entries = client.get(f"{path}/transactions?order=asc").get_json()["data"]
+    told = [
+        client.get(f"{path}/balance", query_string={"at": one["created_at"]}).get_json()
+        for one in entries
+    ]
+    assert [(one["balance"], one["held"]) for one in told] == [
+        ("12.34", "0.00"),
+        ("12.34", "2.30"),
+        ("10.04", "0.00"),
+    ]
+    assert {one["available"] for one in told} == {None}
 
 
 def test_uuid_in_a_path_may_be_written_in_capitals(client, make_wallet):

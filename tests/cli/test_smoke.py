@@ -95,6 +95,11 @@ def test_a_service_that_asks_for_a_key_gets_it(make_app, context, smoke, monkeyp
         ("/balance", "500.30", "500.29", "the balance"),
         ("/statistics", '"count":3', '"count":2', "the statistics"),
         ("/statistics", "500.30", "500.29", "the statistics"),
+        ("/balance", '"held":"100.00"', '"held":"0.00"', "hold 100.00"),
+        ("/void", "hold_already_captured", "x", "hold 100.00"),
+        ("/limits", '"20.00"', "null", "a limit of 20.00"),
+        ("/operation", "wallet_not_active", "x", "freeze it"),
+        ("/close", '"closed"', '"active"', "close the second"),
     ],
 )
 def test_wrong_answer_fails_its_step(app, smoke, path, old, new, failing):

@@ -68,6 +68,29 @@ def test_deposit_and_withdraw_move_money(wallet, make_wallet):
     assert lines_of(wallet("show", uuid))["balance"] == "500.00 USD"
 
 
+def test_what_is_held_is_shown(wallet, make_wallet):
+    uuid = make_wallet(10)
+    wallet("hold", uuid, "4")
+    shown = lines_of(wallet("show", uuid))
+    funds = [shown[name] for name in ("balance", "held", "available")]
+    assert funds == ["10.00 USD", "4.00 USD", "6.00 USD"]
+    newest = wallet("history", uuid).stdout.splitlines()[1]
+    assert newest.split()[-2:] == ["10.00", "4.00"]
+
+
+def test_what_was_said_of_a_wallet_can_be_cleared(wallet, make_wallet):
+    uuid = make_wallet()
+    said = ("--owner", "ann", "--name", "Savings", "--label", "vip")
+    lines_of(wallet("set", uuid, *said, "--metadata", "order=1"))
+    cleared = ("--clear", "owner", "--clear", "labels", "--clear", "metadata")
+    shown = document_of(wallet("set", uuid, *cleared, "--json"))
+    details = [shown[name] for name in ("owner", "name", "labels", "metadata")]
+    assert details == [None, "Savings", [], None]
+    refused = wallet("set", uuid, "--name", "x", "--clear", "name")
+    assert (refused.exit_code, "set or clear: name" in refused.stderr) == (2, True)
+    assert wallet("set", uuid).exit_code == 2
+
+
 def test_deposit_with_same_reference_moves_money_once(wallet, make_wallet):
     uuid = make_wallet()
     first = wallet("deposit", uuid, "7", "--reference-id", REFERENCE)
@@ -143,10 +166,11 @@ def test_history_shows_signed_amounts_in_aligned_columns(wallet, make_wallet):
         "type",
         "amount",
         "balance",
+        "held",
         "description",
     ]
-    assert newest.split()[3:] == ["WITHDRAW", "-4.50", "995.50", "Coffee"]
-    assert oldest.split()[3:] == ["DEPOSIT", "+1000.00", "1000.00"]
+    assert newest.split()[3:] == ["WITHDRAW", "-4.50", "995.50", "0.00", "Coffee"]
+    assert oldest.split()[3:] == ["DEPOSIT", "+1000.00", "1000.00", "0.00"]
     assert end_of("amount", header) == end_of("-4.50", newest)
     assert end_of("amount", header) == end_of("+1000.00", oldest)
 

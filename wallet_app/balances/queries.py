@@ -15,7 +15,7 @@ from sqlalchemy import (
 from wallet_app.database import AnyRow
 from wallet_app.ledger.entries import SELECT_ENTRIES, read_entry
 from wallet_app.ledger.history import seq_before
-from wallet_app.ledger.rules import Entry, Key
+from wallet_app.ledger.rules import ZERO, Entry, Key
 from wallet_app.ledger.sql import (
     KEY_TENANTS,
     KEY_UUIDS,
@@ -87,12 +87,14 @@ def conditions_of(wallet_id: int, filters: dict[str, Any]) -> list[ColumnElement
     return conditions
 
 
-def balance_at(connection: Connection, wallet: AnyRow, moment: datetime) -> Decimal:
-    """What the wallet held at a moment, its transactions of that moment included."""
-    balance = connection.scalar(
-        select(TRANSACTIONS.balance_after)
+def funds_at(
+    connection: Connection, wallet: AnyRow, moment: datetime
+) -> tuple[Decimal, Decimal]:
+    """The wallet's balance and what was held of it, after all that a moment saw."""
+    last = connection.execute(
+        select(TRANSACTIONS.balance_after, TRANSACTIONS.held_after)
         .where(TRANSACTIONS.wallet_id == wallet.id, TRANSACTIONS.created_at <= moment)
         .order_by(TRANSACTIONS.created_at.desc(), TRANSACTIONS.seq.desc())
         .limit(1)
-    )
-    return Decimal(0) if balance is None else balance
+    ).one_or_none()
+    return (ZERO, ZERO) if last is None else (last.balance_after, last.held_after)

@@ -108,14 +108,20 @@ def get_wallet(uuid: UUID) -> Any:
 def get_balance(query: dict[str, Any], uuid: UUID) -> Any:
     """Read a wallet's balance
 
-    Now, or `at` a time that has passed.
+    Now, or `at` a time that has passed: what is `available` is known of now only.
     """
     with reading() as connection:
         wallet = wallets.find(connection, caller().tenant_id, uuid)
         if "at" not in query:
             return wallet
-        balance = queries.balance_at(connection, wallet, query["at"])
-    return SimpleNamespace(uuid=wallet.uuid, balance=balance, currency=wallet.currency)
+        balance, held = queries.funds_at(connection, wallet, query["at"])
+    return SimpleNamespace(
+        uuid=wallet.uuid,
+        balance=balance,
+        held=held,
+        available=None,
+        currency=wallet.currency,
+    )
 
 
 @blp.route("/<uuid:uuid>/transactions", scope=Scope.WALLETS_READ)

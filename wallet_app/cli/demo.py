@@ -16,11 +16,14 @@ from wallet_app.cli import generation, output
 from wallet_app.database import reading
 from wallet_app.http.schemas import DEMO_UUID
 from wallet_app.ledger import money, posting, wallets
+from wallet_app.ledger.limit_rules import Period
 from wallet_app.ledger.operation_types import OperationType
 from wallet_app.ledger.posting import Receipt, Unit
 from wallet_app.ledger.rules import Operation
 from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.ledger.wallets import ImportedWallet
+from wallet_app.status import changing
+from wallet_app.wallet_limits.changing import replace_limits
 
 DEMO_WALLET = UUID(DEMO_UUID)
 CURRENCIES = ("USD", "USD", "EUR", "JPY", "KWD")
@@ -45,8 +48,12 @@ STORY = (
     (7, OperationType.WITHDRAW, "39.99", "Online order"),
     (2, OperationType.WITHDRAW, "60.00", "Cash machine"),
 )
-# What of it came back a day ago.
+# What of it came back since, and what is promised to somebody still.
 REFUNDED, REFUND, REASON = "Online order", Decimal("12.50"), "One part came broken"
+HELD, HOLD_FOR = Decimal("120.00"), "Hotel, until check-out"
+# Of the others, which is not to spend much a day, and which is not to spend at all.
+DAILY_AMOUNT, LIMITED = Decimal("250.00"), 2
+FROZEN, FROZEN_FOR = 4, "A card was lost"
 
 
 @click.command("demo")
@@ -54,7 +61,8 @@ REFUNDED, REFUND, REASON = "Online order", Decimal("12.50"), "One part came brok
 def demo_command() -> None:
     """Add a few wallets with a history, once.
 
-    Wallets that have a history, of whatever kind, are left alone.
+    One of them holds money for somebody, one has a limit, one is frozen. Wallets that
+    have a history, of whatever kind, are left alone.
     """
     start, end = generation.full_days(DAYS, datetime.now(UTC))
     demo_wallets = imported_wallets(created_at=start - timedelta(days=1))
@@ -67,6 +75,7 @@ def demo_command() -> None:
         # One transaction: a start that is interrupted leaves no half of a history.
         outcomes = posting.post([Unit(operations)])[0]
         posted = sum(isinstance(one, Receipt) and not one.replayed for one in outcomes)
+        restrict(demo_wallets)
     if created or posted:
         output.text(f"Demo data: {created} wallets, {posted} operations added.")
     else:
@@ -130,7 +139,39 @@ def demo_operations(
         replace(operation, reference_id=uuid5(DEMO_WALLET, f"operation {index}"))
         for index, operation in enumerate(operations)
     ]
-    return [*operations, refund_in(operations, end)]
+    return [*operations, refund_in(operations, end), hold(end)]
+
+
+def restrict(demo_wallets: list[ImportedWallet]) -> None:
+    replace_limits(
+        tenant_id=DEFAULT_TENANT_ID,
+        uuid=demo_wallets[LIMITED].uuid,
+        wanted={
+            "minimum_balance": None,
+            "maximum_balance": None,
+            "largest_operation": None,
+            "velocity": {Period.DAY: {"max_count": None, "max_amount": DAILY_AMOUNT}},
+        },
+    )
+    changing.change(
+        tenant_id=DEFAULT_TENANT_ID,
+        uuid=demo_wallets[FROZEN].uuid,
+        status=changing.FROZEN,
+        blocks="out",
+        reason=FROZEN_FOR,
+    )
+
+
+def hold(end: datetime) -> Operation:
+    return Operation(
+        tenant_id=DEFAULT_TENANT_ID,
+        operation_type=OperationType.HOLD,
+        wallet_uuid=DEMO_WALLET,
+        amount=HELD,
+        description=HOLD_FOR,
+        reference_id=uuid5(DEMO_WALLET, "hold"),
+        occurred_at=end - timedelta(hours=6),
+    )
 
 
 def refund_in(operations: list[Operation], end: datetime) -> Operation:
@@ -171,15 +212,17 @@ def story(friend: UUID, end: datetime) -> list[Operation]:
 
 def show_wallets(demo_wallets: list[ImportedWallet]) -> None:
     output.table(
-        ("wallet", "balance", "currency", "operations"),
+        ("wallet", "balance", "available", "currency", "status", "operations"),
         [
             (
                 str(row.uuid),
                 money.to_text(row.balance, row.currency),
+                money.to_text(row.available, row.currency),
                 row.currency,
+                row.status,
                 str(row.version),
             )
             for row in stored(demo_wallets)
         ],
-        right=("balance", "operations"),
+        right=("balance", "available", "operations"),
     )

@@ -59,6 +59,7 @@ def list_command(*, as_json: bool, **options: Any) -> None:
         (
             str(one.uuid),
             with_currency(one.balance, one.currency),
+            with_currency(one.available, one.currency),
             one.status,
             one.owner or "",
             one.name or "",
@@ -66,8 +67,8 @@ def list_command(*, as_json: bool, **options: Any) -> None:
         )
         for one in page["data"]
     ]
-    headers = ("uuid", "balance", "status", "owner", "name", "labels")
-    output.table(headers, rows, right=("balance",))
+    headers = ("uuid", "balance", "available", "status", "owner", "name", "labels")
+    output.table(headers, rows, right=("balance", "available"))
     tell_of_more(page)
 
 

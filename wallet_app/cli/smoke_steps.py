@@ -275,10 +275,10 @@ def read_history(walk: Walk, *, limit: int) -> list[dict[str, Any]]:
 def balance(walk: Walk) -> None:
     last = walk.history[0]["balance_after"]
     same("balance", expected="500.30", got=last)
-    expected = {"uuid": walk.wallet, "balance": last, "currency": "USD"}
+    funds = {"balance": last, "held": "0.00", "available": last}
     same(
         "body",
-        expected=expected,
+        expected={"uuid": walk.wallet, "currency": "USD"} | funds,
         got=answers(walk.api.get(f"{walk.path}/balance"), 200),
     )
     answers(walk.api.get(walk.path), 200, balance=last, version=len(walk.history))
@@ -324,3 +324,50 @@ def refund(walk: Walk) -> None:
     refuses(too_much, 409, "exceeds_refundable", **facts)
     members = {"refunded": "0.01", "refunds": [body["reference_id"]]}
     answers(walk.api.get(f"/api/v1/operations/{original}"), 200, **members)
+
+
+@step("hold 100.00, try a capture, take 30.00 of it: the rest is available again")
+def hold(walk: Walk) -> None:
+    held = answers(walk.api.post(f"{walk.path}/holds", {"amount": "100.00"}), 201)
+    path = f"/api/v1/holds/{held['hold']['id']}"
+    funds = {"balance": "500.31", "held": "100.00", "available": "400.31"}
+    answers(walk.api.get(f"{walk.path}/balance"), 200, **funds)
+    taken = {"amount": "30.00", "final": True}
+    tried = walk.api.post(f"{path}/capture?dry_run=true", taken)
+    answers(tried, 200)
+    answers(walk.api.get(path), 200, status="open", captured="0.00")
+    answers(walk.api.post(f"{path}/capture", taken), 200)
+    members = {"status": "captured", "captured": "30.00", "released": "70.00"}
+    answers(walk.api.get(path), 200, **members)
+    refuses(walk.api.post(f"{path}/void", {}), 409, "hold_already_captured")
+    funds = {"balance": "470.31", "held": "0.00", "available": "470.31"}
+    answers(walk.api.get(f"{walk.path}/balance"), 200, **funds)
+
+
+@step("a limit of 20.00 an operation: no more passes")
+def keep_limit(walk: Walk) -> None:
+    path = f"{walk.path}/limits"
+    limited = walk.api.call("PUT", path, json.dumps({"largest_operation": "20.00"}))
+    answers(limited, 200, largest_operation="20.00")
+    refuses(walk.operate("WITHDRAW", "20.01"), 409, "limit_exceeded")
+    answers(walk.operate("WITHDRAW", "20.00"), 200, balance_after="450.31")
+
+
+@step("freeze it: nothing leaves, until it is unfrozen")
+def freeze(walk: Walk) -> None:
+    reason = {"reason": "smoke"}
+    frozen = walk.api.post(f"{walk.path}/freeze", reason | {"block": "out"})
+    answers(frozen, 200, status="frozen", block="out")
+    refuses(walk.operate("WITHDRAW", "1.00"), 409, "wallet_not_active")
+    answers(walk.operate("DEPOSIT", "1.00"), 200, balance_after="451.31")
+    answers(walk.api.post(f"{walk.path}/unfreeze", reason), 200, status="active")
+
+
+@step("close the second wallet, which is empty: it takes nothing more")
+def close(walk: Walk) -> None:
+    reason = {"reason": "smoke"}
+    refuses(walk.api.post(f"{walk.path}/close", reason), 409, "wallet_not_empty")
+    path = f"/api/v1/wallets/{walk.other}"
+    answers(walk.api.post(f"{path}/close", reason), 200, status="closed")
+    deposit = {"operation_type": "DEPOSIT", "amount": "1.00"}
+    refuses(walk.api.post(f"{path}/operation", deposit), 409, "wallet_not_active")

@@ -1,4 +1,4 @@
-"""`flask wallet create | show | history`, and a command for each operation type."""
+"""`flask wallet create | set | show | history`, and one for each operation type."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -31,6 +31,8 @@ from wallet_app.ledger.rules import Entry, Operation
 from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 
 MAX_ROWS = 1000
+# By detail of a wallet, what says nothing of it.
+NOTHING: dict[str, Any] = {"owner": None, "name": None, "labels": [], "metadata": None}
 UUID_TYPE = FieldType("uuid", Uuid())
 MOMENT = FieldType("time", Moment())
 METADATA = FieldType("metadata", MetadataPart())
@@ -87,13 +89,25 @@ def create_command(
 @click.command("set")
 @click.argument("uuid", type=UUID_TYPE)
 @described
+@click.option(
+    "--clear",
+    "cleared",
+    type=click.Choice(list(NOTHING)),
+    multiple=True,
+    help="Say nothing of it any more.",
+)
 @json_option
 @with_appcontext
-def set_command(*, uuid: UUID, as_json: bool, **details: Any) -> None:
+def set_command(
+    *, uuid: UUID, cleared: tuple[str, ...], as_json: bool, **details: Any
+) -> None:
     """Say whose a wallet is, its name, its labels; labels replace those before."""
-    changes = given_details(details)
+    given = given_details(details)
+    if both := given.keys() & set(cleared):
+        raise click.UsageError(f"Either set or clear: {', '.join(sorted(both))}.")
+    changes = given | {name: NOTHING[name] for name in cleared}
     if not changes:
-        raise click.UsageError("Give --owner, --name, --label or --metadata.")
+        raise click.UsageError("Give --owner, --name, --label, --metadata or --clear.")
     wallets.change(tenant_id=DEFAULT_TENANT_ID, uuid=uuid, changes=changes)
     show_wallet(uuid, as_json=as_json)
 
@@ -129,7 +143,10 @@ def show_wallet(uuid: UUID, *, as_json: bool) -> None:
     output.pairs(
         {
             "uuid": str(wallet.uuid),
-            "balance": with_currency(wallet.balance, wallet.currency),
+            **{
+                name: with_currency(getattr(wallet, name), wallet.currency)
+                for name in ("balance", "held", "available")
+            },
             **{name: value for name, value in details.items() if value},
             "status": wallet.status,
             "version": str(wallet.version),
@@ -203,9 +220,9 @@ def show_page(page: dict[str, Any]) -> None:
         output.text("No transactions.")
         return
     output.table(
-        ("seq", "time", "type", "amount", "balance", "description"),
+        ("seq", "time", "type", "amount", "balance", "held", "description"),
         [row_of(entry) for entry in page["data"]],
-        right=("seq", "amount", "balance"),
+        right=("seq", "amount", "balance", "held"),
     )
     if page["has_more"]:
         output.text(f"There are more: --cursor {page['next_cursor']}")
@@ -219,6 +236,7 @@ def row_of(entry: Entry) -> tuple[str, ...]:
         entry.entry_type,
         sign + money.to_text(entry.amount, entry.currency),
         money.to_text(entry.balance_after, entry.currency),
+        money.to_text(entry.held_after, entry.currency),
         entry.description or "",
     )
 

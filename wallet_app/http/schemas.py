@@ -92,20 +92,32 @@ class DetailsGiven(LeanSchema):
     )
 
 
-class WalletBalance(LeanSchema):
-    """What a wallet holds."""
+class WalletHolding(LeanSchema):
+    """Which wallet, and what is in it."""
 
     uuid = Uuid(metadata={"example": DEMO_UUID})
     balance = Amount(metadata={"example": "1000.00"})
-    currency = ma.fields.String(metadata={"example": "USD"})
-
-
-class WalletDetails(WalletBalance):
-    """A wallet. `version` counts its transactions."""
-
     held = Amount(
         metadata={"description": "What of it is promised to holds", "example": "0.00"}
     )
+    currency = ma.fields.String(metadata={"example": "USD"})
+
+
+class WalletBalance(WalletHolding):
+    """What is in a wallet, now or at a time that has passed."""
+
+    available = Amount(
+        allow_none=True,
+        metadata={
+            "description": "What may leave it now; null at a time that has passed",
+            "example": "1000.00",
+        },
+    )
+
+
+class WalletDetails(WalletHolding):
+    """A wallet. `version` counts its transactions."""
+
     available = Amount(
         metadata={"description": "What may leave it now", "example": "1000.00"}
     )
