@@ -1,12 +1,14 @@
-"""The README's commands work as they stand there."""
+"""The commands of the README, and the scripts of docs/, work as they stand there."""
 
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from runs import ROOT, Run, environment
@@ -63,6 +65,33 @@ def test_curl_lines_answer_in_their_order(run):
     assert wallet["balance"] == withdrawal["balance_after"]
     assert [one["id"] for one in history["data"]] == [withdrawal["id"], deposit["id"]]
     assert statistics["as_of_seq"] == withdrawal["seq"]
+
+
+def scripts() -> list[Any]:
+    """Those of docs/: blocks that are marked as bash, and need nothing before them."""
+    return [
+        pytest.param(script, id=f"{page.name}-{number}")
+        for page in sorted((ROOT / "docs").glob("*.md"))
+        for number, script in enumerate(
+            re.findall(r"```bash\n(.*?)```", page.read_text(), flags=re.DOTALL)
+        )
+    ]
+
+
+@pytest.mark.skipif(not shutil.which("jq"), reason="jq is not installed")
+@pytest.mark.parametrize("script", scripts())
+def test_a_script_of_the_docs_runs(script, run, tmp_path):
+    curl = 'curl() { command curl --fail-with-body "$@"; }'
+    here = script.replace("localhost:8000", f"localhost:{run.port}")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", f"{curl}\n{here}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("command", commands(".venv/bin/flask"))
