@@ -14,7 +14,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 
 .PHONY: help setup run test lint format migrate check-migrations lock clean
 .PHONY: test-services test-containers
-.PHONY: bench-reporting bench-idle bench-observing bench-fairness bench-import bench-standby
+.PHONY: bench-reporting bench-idle bench-observing bench-fairness bench-import bench-holds bench-standby
 # Each is a module of proofs/, with a row in docs/reliability.md.
 PROOFS := model bank kills faults standby failover restore upgrade ring same-key held-lock finding \
 	sigterm thousand rubbish reporting webhooks revocation soak
@@ -88,6 +88,9 @@ bench-fairness: setup ## What a flood of one tenant does to the others (2 minute
 
 bench-import: setup ## What an import does, alone and beside a hot wallet (2 minutes)
 	$(BIN)/python -m benchmarks.importing $(BENCH_ARGS)
+
+bench-holds: setup ## What 10,000 open holds cost a wallet (2 minutes)
+	$(BIN)/python -m benchmarks.holds $(BENCH_ARGS)
 
 bench-standby: setup ## What a synchronous standby costs, by how far away it is (3 minutes)
 	$(BIN)/python -m benchmarks.standby

@@ -112,7 +112,8 @@ def post(
             note(connection, outcomes)
         written = perf_counter()
     observing.get().posted(units, Times(began, locked, written, perf_counter()))
-    batch.number(inserted)
+    if inserted is not None:
+        batch.number(inserted.fetchall())
     return outcomes
 
 
@@ -153,7 +154,7 @@ def prepare(
     asked_holds = holds.ask(connection, hold_keys)
     asked_originals = refunds.ask(connection, refunded_keys)
     known = connection.execute(POSTED_KEYS, asked).fetchall()
-    states = [WalletState(*row) for row in wallets]
+    states = [WalletState(*row) for row in wallets.fetchall()]
     batch = Batch(
         situation=Situation(
             {state.key: state for state in states},
@@ -348,13 +349,15 @@ def is_same(operation: Operation, known: Receipt) -> bool:
 STATE_FIELDS = {name: name for name in HOLDING_COLUMNS} | {"wallet_id": "id"}
 
 
-def write(connection: psycopg.Connection, batch: Batch) -> Iterable[tuple[Any, ...]]:
-    """Write the batch in two statements; return (wallet_id, seq, id) of the entries.
+def write(
+    connection: psycopg.Connection, batch: Batch
+) -> "psycopg.Cursor[Any] | None":
+    """Write the batch in two statements; answer (wallet_id, seq, id) of the entries.
 
     The second one writes the journal's rows as well.
     """
     if not batch.entries:
-        return ()
+        return None
     changed = {entry.wallet_key for entry in batch.entries}
     states = [batch.situation.wallets[key] for key in changed]
     is_full = batch.is_rescheduled or any(
@@ -411,7 +414,9 @@ def entry_arrays(entries: Iterable[Entry]) -> dict[str, list[Any] | str]:
     columns = zip(ENTRY_COLUMNS, zip(*rows, strict=True), strict=True)
     return {
         # Only a client's text can hold what has to be quoted.
-        f"entry_{name}": list(column) if name == "description" else array_text(column)
+        f"entry_{name}": list(column)
+        if name == "description" and column.count(None) < len(column)
+        else array_text(column)
         for name, column in columns
     }
 
