@@ -14,7 +14,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 
 .PHONY: help setup run test lint format migrate check-migrations lock clean
 .PHONY: test-services test-containers
-.PHONY: bench-reporting bench-idle bench-observing bench-fairness bench-import bench-holds bench-standby
+.PHONY: bench-reporting bench-idle bench-observing bench-fairness bench-import bench-feeding bench-holds bench-standby
 # Each is a module of proofs/, with a row in docs/reliability.md.
 PROOFS := model bank kills faults standby failover restore upgrade ring same-key held-lock finding \
 	sigterm thousand rubbish reporting webhooks revocation soak
@@ -52,7 +52,8 @@ MATRIX := serializable pgbouncer postgres-15
 
 # Where the SQL is; one file's threads must not meet another's on a serializable server.
 test-databases: override ARGS += -m "database and not services" tests/ledger \
-	tests/operations tests/database tests/balances tests/statistics tests/statements
+	tests/operations tests/database tests/balances tests/statistics tests/statements \
+	tests/feed tests/events tests/holds tests/refunds tests/wallet_limits tests/status
 test-databases: $(MATRIX:%=test-%) ## Run what uses the database on three other kinds of it
 
 test-matrix: $(MATRIX:%=test-%) ## Run all tests on these, even what uses none
@@ -88,6 +89,9 @@ bench-fairness: setup ## What a flood of one tenant does to the others (2 minute
 
 bench-import: setup ## What an import does, alone and beside a hot wallet (2 minutes)
 	$(BIN)/python -m benchmarks.importing $(BENCH_ARGS)
+
+bench-feeding: setup ## What feeding and counting a backlog cost a hot wallet (4 minutes)
+	$(BIN)/python -m benchmarks.feeding $(BENCH_ARGS)
 
 bench-holds: setup ## What 10,000 open holds cost a wallet (2 minutes)
 	$(BIN)/python -m benchmarks.holds $(BENCH_ARGS)
