@@ -10,10 +10,9 @@ import books
 import pytest
 from sqlalchemy import text
 
-from wallet_app.background import hints
+from wallet_app.background import hints, jobs
 from wallet_app.database import reading, transaction
 from wallet_app.imports import lifecycle, pace, pieces, steps, tasks, worker
-from wallet_app.imports.lifecycle import LeaseLostError
 from wallet_app.imports.pieces import MAX_LINE_BYTES
 from wallet_app.ledger import tenants
 
@@ -259,14 +258,14 @@ def test_who_has_lost_the_lease_posts_nothing(
     wallet = make_wallet()
     started = send(client, ndjson([deposit(wallet)] * 10))
     import_id = uuid.UUID(started["id"])
-    slow = lifecycle.claim(import_id, worker.keep())
+    slow = lifecycle.claim(import_id)
     with transaction() as connection:
         connection.execute(
             text("UPDATE imports SET leased_until = now() - interval '1 second'")
         )
-    quick = lifecycle.claim(import_id, worker.keep())
+    quick = lifecycle.claim(import_id)
     assert quick.lease_id != slow.lease_id
-    with pytest.raises(LeaseLostError):
+    with pytest.raises(jobs.LeaseLostError):
         worker.post_for(slow, 60)
     assert amounts(wallet) == []
     assert worker.post_for(quick, 60)
@@ -326,9 +325,9 @@ def test_cancelled_while_it_is_posted_it_stops_at_once(
 ):
     wallet = make_wallet()
     started = send(client, ndjson([deposit(wallet)] * 30))
-    claimed = lifecycle.claim(uuid.UUID(started["id"]), worker.keep())
+    claimed = lifecycle.claim(uuid.UUID(started["id"]))
     client.post(f"/api/v1/operations/imports/{started['id']}/cancel")
-    with pytest.raises(LeaseLostError):
+    with pytest.raises(jobs.LeaseLostError):
         worker.post_for(claimed, 60)
     assert amounts(wallet) == []
 

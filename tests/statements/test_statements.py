@@ -12,7 +12,7 @@ import pytest
 from ops import Crowd, deposit
 from sqlalchemy import text
 
-from wallet_app.background import hints
+from wallet_app.background import hints, jobs
 from wallet_app.database import reading, transaction
 from wallet_app.errors import InvalidRequest
 from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
@@ -283,7 +283,7 @@ def test_a_worker_that_was_thought_dead_changes_nothing(client, wallet, sent):
     alter(statement_id, "leased_until = now() - interval '1 second'")
     assert writer.write(statement_id)
     ready = client.get(location).json
-    with pytest.raises(lifecycle.LeaseLostError):
+    with pytest.raises(jobs.LeaseLostError):
         writer.write_claimed(slow)
     assert client.get(location).json == ready
     assert download(client, location).status_code == 200
@@ -291,7 +291,7 @@ def test_a_worker_that_was_thought_dead_changes_nothing(client, wallet, sent):
 
 def test_a_statement_that_kills_its_workers_is_given_up(client, wallet, sent):
     location, statement_id = ask(client, wallet)
-    for _ in range(lifecycle.MAX_ATTEMPTS):
+    for _ in range(jobs.MAX_ATTEMPTS):
         assert lifecycle.claim(statement_id) is not None
         alter(statement_id, "leased_until = now() - interval '1 second'")
     assert lifecycle.due() == []

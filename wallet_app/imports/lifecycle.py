@@ -1,8 +1,4 @@
-"""The life of an import: received, claimed by a worker, posted, expired.
-
-The table decides. Messages only say that it is worth a look: a lost one is replaced by
-the next beat, a doubled one finds the import claimed.
-"""
+"""The life of an import: received, claimed by a worker, posted, expired."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -12,26 +8,20 @@ from uuid import UUID
 from sqlalchemy import (
     Connection,
     Row,
-    and_,
-    case,
     delete,
     func,
     literal,
-    or_,
     select,
     tuple_,
     update,
 )
-from uuid_utils.compat import uuid7
 
+from wallet_app.background.jobs import Jobs
 from wallet_app.database import reading, transaction
 from wallet_app.database.conflicts import repeated
 from wallet_app.errors import ImportNotFound
 from wallet_app.imports.models import Import, ImportChunk, ImportOutcome
 
-LEASE = timedelta(seconds=30)
-MAX_ATTEMPTS = 10
-DUE_AT_ONCE = 100
 DELETED_AT_ONCE = 100
 # Those that a worker has still to see to, and those that nobody changes any more.
 OPEN = ("pending", "running")
@@ -41,11 +31,8 @@ TABLE = Import.__table__
 IMPORTS = TABLE.c
 CHUNKS = ImportChunk.__table__.c
 OUTCOMES = ImportOutcome.__table__.c
+JOBS = Jobs(TABLE)
 IS_SEEN = IMPORTS.state != "receiving"
-
-
-class LeaseLostError(RuntimeError):
-    """The import is another worker's, was cancelled, or is further than thought."""
 
 
 def find(connection: Connection, tenant_id: int, import_id: UUID) -> Row[Any]:
@@ -98,87 +85,29 @@ def read_outcomes(import_id: UUID) -> Iterator[bytes]:
         yield row.data
 
 
-def is_free() -> Any:
-    """Nobody works on it: it waits, or its worker has not been heard of for a while."""
-    return or_(
-        IMPORTS.state == "pending",
-        and_(IMPORTS.state == "running", IMPORTS.leased_until < func.now()),
-    )
-
-
-@repeated
-def due() -> list[UUID]:
+def due(keep: timedelta) -> list[UUID]:
     """Imports that a worker should take up, oldest first, a bounded number."""
-    waiting = select(IMPORTS.id).where(is_free()).order_by(IMPORTS.created_at)
-    with reading() as connection:
-        return list(connection.scalars(waiting.limit(DUE_AT_ONCE)))
+    return JOBS.due(ended(keep))
 
 
-@repeated
-def claim(import_id: UUID, keep: timedelta) -> Row[Any] | None:
-    """Take a free import for LEASE; None if it is not free.
-
-    One whose workers died too often without a step forward has failed.
-    """
-    gives_up = IMPORTS.attempts >= MAX_ATTEMPTS
-    claiming = (
-        update(TABLE)
-        .where(IMPORTS.id == import_id, is_free())
-        .values(
-            state=case((gives_up, "failed"), else_="running"),
-            error=case(
-                (gives_up, "The worker was interrupted too often."),
-                else_=IMPORTS.error,
-            ),
-            attempts=IMPORTS.attempts + 1,
-            lease_id=uuid7(),
-            leased_until=func.now() + literal(LEASE),
-            finished_at=case((gives_up, func.now())),
-            expires_at=case((gives_up, func.now() + literal(keep))),
-        )
-        .returning(TABLE)
-    )
-    with transaction() as connection:
-        claimed = connection.execute(claiming).one_or_none()
-    return claimed if claimed is not None and claimed.state == "running" else None
-
-
-@repeated
-def update_leased(claimed: Row[Any], **values: Any) -> None:
-    """Change a claimed import; raises LeaseLostError if it is no longer ours."""
-    changing = (
-        update(TABLE)
-        .where(IMPORTS.id == claimed.id, IMPORTS.lease_id == claimed.lease_id)
-        .values(values)
-        .returning(IMPORTS.id)
-    )
-    with transaction() as connection:
-        if connection.scalar(changing) is None:
-            raise LeaseLostError(f"import {claimed.id}")
+def claim(import_id: UUID) -> Row[Any] | None:
+    """Take a free import for a worker; None if it is not free."""
+    return JOBS.claim(import_id)
 
 
 def keep_lease(claimed: Row[Any], error: str) -> None:
     """Say why it does not go on, and keep the lease."""
-    update_leased(claimed, error=error, leased_until=func.now() + literal(LEASE))
+    JOBS.keep(claimed, error=error)
 
 
 def release(claimed: Row[Any], *, error: str | None = None) -> None:
     """Give a claimed import back, for another try or another worker."""
-    update_leased(
-        claimed, state="pending", error=error, lease_id=None, leased_until=None
-    )
+    JOBS.give_back(claimed, state="pending", error=error)
 
 
 def finish(claimed: Row[Any], keep: timedelta) -> None:
     """Every line has been seen to."""
-    update_leased(
-        claimed,
-        state="finished",
-        lease_id=None,
-        leased_until=None,
-        error=None,
-        **ended(keep),
-    )
+    JOBS.give_back(claimed, state="finished", error=None, **ended(keep))
 
 
 def ended(keep: timedelta) -> dict[str, Any]:

@@ -20,10 +20,11 @@ from sqlalchemy import (
     update,
 )
 
+from wallet_app.background.jobs import LEASE, LeaseLostError
 from wallet_app.database import reading, transaction
 from wallet_app.database.conflicts import repeated
 from wallet_app.imports import rows
-from wallet_app.imports.lifecycle import IMPORTS, LEASE, TABLE, LeaseLostError
+from wallet_app.imports.lifecycle import IMPORTS, TABLE
 from wallet_app.imports.models import ImportChunk, ImportOutcome
 from wallet_app.imports.outcomes import Told
 from wallet_app.ledger.rules import Operation

@@ -20,7 +20,7 @@ def post_import(import_id: str) -> None:
 @task()
 def resume_imports() -> None:
     """Send hints for imports that wait, or whose worker is gone."""
-    for import_id in lifecycle.due():
+    for import_id in lifecycle.due(worker.keep()):
         if not hints.send(hints.POST_IMPORT, str(import_id)):
             break
 

@@ -21,10 +21,10 @@ from flask import current_app
 from sqlalchemy import Row
 
 from wallet_app.background import ending
+from wallet_app.background.jobs import LeaseLostError
 from wallet_app.database import ConnectionLostError, is_outage, pipeline
 from wallet_app.database.conflicts import jittered_s
 from wallet_app.imports import lifecycle, rows, steps
-from wallet_app.imports.lifecycle import LeaseLostError
 from wallet_app.imports.outcomes import Told
 from wallet_app.imports.pace import Pace
 from wallet_app.imports.steps import Part
@@ -60,7 +60,7 @@ def run(import_id: UUID, *, seconds: float) -> bool:
 
     A failure gives it back for another try.
     """
-    claimed = lifecycle.claim(import_id, keep())
+    claimed = lifecycle.claim(import_id)
     if claimed is None:
         return False
     try:

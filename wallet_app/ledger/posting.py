@@ -349,9 +349,7 @@ def is_same(operation: Operation, known: Receipt) -> bool:
 STATE_FIELDS = {name: name for name in HOLDING_COLUMNS} | {"wallet_id": "id"}
 
 
-def write(
-    connection: psycopg.Connection, batch: Batch
-) -> "psycopg.Cursor[Any] | None":
+def write(connection: psycopg.Connection, batch: Batch) -> "psycopg.Cursor[Any] | None":
     """Write the batch in two statements; answer (wallet_id, seq, id) of the entries.
 
     The second one writes the journal's rows as well.

@@ -1,8 +1,4 @@
-"""The life of a statement: asked for, claimed by a worker, written, expired.
-
-The table decides. Messages only say that it is worth a look: a lost one is replaced by
-the next beat, a doubled one finds the statement claimed.
-"""
+"""The life of a statement: asked for, claimed by a worker, written, expired."""
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,13 +14,13 @@ from sqlalchemy import (
     bindparam,
     func,
     literal,
-    or_,
     select,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
+from wallet_app.background.jobs import Jobs
 from wallet_app.database import reading, transaction
 from wallet_app.database.conflicts import repeated
 from wallet_app.errors import InvalidRequest, StatementNotFound
@@ -37,14 +33,12 @@ from wallet_app.statements.models import Statement
 
 MAX_PERIOD = timedelta(days=366)
 MAX_ROWS = {"csv": 2_000_000, "json": 2_000_000, "pdf": 20_000}
-MAX_ATTEMPTS = 10
-LEASE = timedelta(seconds=30)
 # Far longer than a posting can take from its time stamp to its commit.
 SETTLED = timedelta(minutes=1)
-DUE_AT_ONCE = 100
 
 TABLE = Statement.__table__
 STATEMENTS = TABLE.c
+JOBS = Jobs(TABLE)
 SELECT_STATEMENTS: Select[Any] = select(
     *STATEMENTS, WALLETS.uuid.label("wallet_uuid"), WALLETS.currency
 ).join_from(TABLE, Wallet.__table__, WALLETS.id == STATEMENTS.wallet_id)
@@ -53,10 +47,6 @@ TO_AT = bindparam("to_at", type_=DateTime(timezone=True))
 PERIOD_SEQS = select(
     func.coalesce(seq_before(FROM_AT), 0), func.coalesce(seq_before(TO_AT), 0)
 )
-
-
-class LeaseLostError(RuntimeError):
-    """Another worker has taken the statement over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,89 +158,31 @@ def find(connection: Connection, tenant_id: int, statement_id: UUID) -> Row[Any]
     return row
 
 
-def is_free() -> Any:
-    """Nobody works on it: it waits, or its worker has not been heard of for a while."""
-    return or_(
-        STATEMENTS.state == "pending",
-        and_(STATEMENTS.state == "running", STATEMENTS.leased_until < func.now()),
-    )
-
-
-@repeated
 def due() -> list[UUID]:
-    """Statements that a worker should take up, oldest first, a bounded number.
-
-    Those whose workers died too often are given up.
-    """
-    gave_up = update(TABLE).where(is_free(), STATEMENTS.attempts >= MAX_ATTEMPTS)
-    with transaction() as connection:
-        connection.execute(
-            gave_up.values(
-                state="failed", error="The worker was interrupted too often."
-            )
-        )
-    waiting = select(STATEMENTS.id).where(is_free()).order_by(STATEMENTS.created_at)
-    with reading() as connection:
-        return list(connection.scalars(waiting.limit(DUE_AT_ONCE)))
+    """Statements that a worker should take up, oldest first, a bounded number."""
+    return JOBS.due()
 
 
-@repeated
 def claim(statement_id: UUID) -> Row[Any] | None:
-    """Take a free statement for LEASE; None if it is not free."""
-    claiming = (
-        update(TABLE)
-        .where(
-            STATEMENTS.id == statement_id,
-            is_free(),
-            STATEMENTS.attempts < MAX_ATTEMPTS,
-        )
-        .values(
-            state="running",
-            attempts=STATEMENTS.attempts + 1,
-            lease_id=uuid7(),
-            leased_until=func.now() + literal(LEASE),
-            rows_written=0,
-        )
-        .returning(STATEMENTS.id)
-    )
-    with transaction() as connection:
-        if connection.scalar(claiming) is None:
-            return None
-        this = SELECT_STATEMENTS.where(STATEMENTS.id == statement_id)
+    """Take a free statement for a worker; None if it is not free."""
+    if JOBS.claim(statement_id, rows_written=0) is None:
+        return None
+    this = SELECT_STATEMENTS.where(STATEMENTS.id == statement_id)
+    with reading() as connection:
         return connection.execute(this).one()
-
-
-@repeated
-def update_leased(claimed: Row[Any], **values: Any) -> None:
-    """Change a claimed statement; raises LeaseLostError if it is no longer ours."""
-    statement = (
-        update(TABLE)
-        .where(STATEMENTS.id == claimed.id, STATEMENTS.lease_id == claimed.lease_id)
-        .values(values)
-        .returning(STATEMENTS.id)
-    )
-    with transaction() as connection:
-        if connection.scalar(statement) is None:
-            raise LeaseLostError(f"statement {claimed.id}")
 
 
 def note_progress(claimed: Row[Any], rows_written: int) -> None:
     """Show how far it is, and keep the lease."""
-    update_leased(
-        claimed,
-        rows_written=rows_written,
-        leased_until=func.now() + literal(LEASE),
-    )
+    JOBS.keep(claimed, rows_written=rows_written)
 
 
 def finish(claimed: Row[Any], *, keep: timedelta, **results: Any) -> None:
     """The file is in its place; `results`: sha256, size_bytes, the two balances."""
-    update_leased(
+    JOBS.give_back(
         claimed,
         state="ready",
         rows_written=claimed.last_seq - claimed.after_seq,
-        lease_id=None,
-        leased_until=None,
         error=None,
         finished_at=func.now(),
         expires_at=func.now() + literal(keep),
@@ -260,7 +192,7 @@ def finish(claimed: Row[Any], *, keep: timedelta, **results: Any) -> None:
 
 def release(claimed: Row[Any], *, state: str, error: str) -> None:
     """Give a claimed statement back: "pending" for another try, or "failed"."""
-    update_leased(claimed, state=state, error=error, lease_id=None, leased_until=None)
+    JOBS.give_back(claimed, state=state, error=error)
 
 
 @repeated

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
+from wallet_app.background.jobs import LeaseLostError
 from wallet_app.statements import files, lifecycle
 from wallet_app.statements.entry_stream import (
     BrokenChainError,
@@ -43,7 +44,7 @@ def write(statement_id: UUID) -> bool:
         return False
     try:
         write_claimed(claimed)
-    except lifecycle.LeaseLostError:
+    except LeaseLostError:
         logger.warning("statement %s went to another worker", statement_id)
         return False
     except BrokenChainError as error:
