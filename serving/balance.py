@@ -57,6 +57,15 @@ class ListenerName:
         return self.name
 
 
+def has_too_many(own: int, fewest: int) -> bool:
+    """Whether a worker leaves the next connection to the one that has the fewest.
+
+    An eighth more does no harm. Workers that are busy take turns of many milliseconds;
+    one connection a turn, the last of many that come at once would wait half a second.
+    """
+    return own > fewest + fewest // 8
+
+
 class BalancedServer(StreamServer):
     """Accepts a connection when it is this worker's turn, or nobody else takes it."""
 
@@ -70,7 +79,10 @@ class BalancedServer(StreamServer):
     def do_read(self) -> Any:
         """The next connection, or None for now."""
         fewest = min(count for count in connections if count != NOBODY)
-        if connections[self.place] > fewest and self.declined < MOST_DECLINES:
+        if (
+            has_too_many(connections[self.place], fewest)
+            and self.declined < MOST_DECLINES
+        ):
             self.declined += 1
             self.stop_accepting()
             gevent.spawn_later(DECLINE_PAUSE_S, self.accept_again)
