@@ -127,6 +127,30 @@ def test_velocity_counts_what_leaves_and_says_when_more_does(client, move, limit
     assert (hour["count"], hour["amount"]) == (3, "17.00")
 
 
+def test_a_refund_keeps_the_maximum_and_the_minimum_and_is_not_counted(
+    client, move, limit, path
+):
+    def refund(original, amount):
+        body = {"amount": amount}
+        return client.post(f"{API}/operations/{original}/refund", json=body)
+
+    paid = move("DEPOSIT", 100).get_json()["reference_id"]
+    limit(maximum_balance=100, largest_operation=50, velocity={"day": {"max_count": 1}})
+    spent = move("WITHDRAW", 40).get_json()["reference_id"]
+    assert told(move("WITHDRAW"))[0] == "day_count"
+    move("DEPOSIT", 30)
+    assert told(refund(spent, 11)) == ["maximum_balance", "100.00", "10.00"]
+    assert refund(spent, 10).status_code == 200
+    # Nothing of it is counted, nor is what gives back an operation of its own.
+    assert refund(paid, 60).status_code == 200
+    day = client.get(f"{path}/limits").get_json()["velocity"]["day"]
+    assert (day["count"], day["amount"]) == (1, "40.00")
+    limit(minimum_balance=30, maximum_balance=60)
+    problem = refund(paid, 11).get_json()
+    assert (problem["code"], problem["short_by"]) == ("insufficient_funds", "1.00")
+    assert refund(paid, 10).status_code == 200
+
+
 def test_a_period_that_stays_limited_keeps_its_count(client, move, limit, path):
     move("DEPOSIT", 100)
     limit(velocity={"day": {"max_count": 5}})
