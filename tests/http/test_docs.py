@@ -120,6 +120,14 @@ def properties(schema, path=""):
             yield from properties(child, f"{path}.{name}")
 
 
+def test_no_parameter_has_an_example_that_swagger_ui_would_send(document):
+    for name, operation in operations(document):
+        for one in operation.get("parameters", []):
+            if one["in"] == "query" and not one["required"]:
+                told = {*one, *one["schema"]}
+                assert not told & {"example", "examples"}, (name, one["name"])
+
+
 def test_money_is_never_a_number(document):
     money = {
         path: prop

@@ -88,9 +88,8 @@ class AuditQuery(PageQuery):
     action = Text(
         validate=Length(1, 50),
         metadata={
-            "description": "Only these acts",
+            "description": "Only these acts, such as key.revoked",
             "pattern": TEXT_PATTERN,
-            "example": "key.revoked",
         },
     )
     object = Text(

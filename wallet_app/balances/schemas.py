@@ -5,15 +5,14 @@ from datetime import UTC, datetime
 import marshmallow as ma
 from marshmallow.validate import OneOf
 
-from wallet_app.http.fields import AMOUNT_PATTERN, Amount, CurrencyCode, Moment, Uuid
+from wallet_app.http.fields import CurrencyCode, Moment, Uuid
 from wallet_app.http.lean import LeanSchema, Members
-from wallet_app.http.pages import PageQuery
 from wallet_app.http.schemas import (
     DEMO_UUID,
     DetailsGiven,
     TransactionDetails,
+    TransactionFilters,
 )
-from wallet_app.ledger.operation_types import EntryType
 
 
 class NewWallet(DetailsGiven):
@@ -45,8 +44,8 @@ class BalanceQuery(LeanSchema):
     at = Moment(
         validate=check_past,
         metadata={
-            "description": "The balance at this time, in the past; without it, now",
-            "example": "2026-01-31T23:59:59Z",
+            "description": "The balance at this time, in the past, such as"
+            " 2026-01-31T23:59:59Z; without it, now",
         },
     )
 
@@ -59,18 +58,9 @@ class TransactionPage(LeanSchema):
     next_cursor = ma.fields.String(allow_none=True)
 
 
-class TransactionQuery(PageQuery):
+class TransactionQuery(TransactionFilters):
     """Which transactions, in which order."""
 
-    operation_type = ma.fields.String(validate=OneOf(list(EntryType)))
-    since = Moment(
-        data_key="from", metadata={"description": "Not before this time (inclusive)"}
-    )
-    until = Moment(
-        data_key="to", metadata={"description": "Before this time (exclusive)"}
-    )
-    min_amount = Amount(metadata={"example": "10.00", "pattern": AMOUNT_PATTERN})
-    max_amount = Amount(metadata={"example": "99.99", "pattern": AMOUNT_PATTERN})
     order = ma.fields.String(
         load_default="desc",
         validate=OneOf(["asc", "desc"]),

@@ -8,7 +8,6 @@ from marshmallow.validate import Length, OneOf
 
 from wallet_app.finding.wallet_queries import BY_NAME, NEWEST_FIRST, OLDEST_FIRST
 from wallet_app.http.fields import (
-    AMOUNT_PATTERN,
     TEXT_PATTERN,
     Amount,
     Moment,
@@ -18,9 +17,12 @@ from wallet_app.http.fields import (
 from wallet_app.http.lean import LeanSchema, Members
 from wallet_app.http.metadata import MetadataPart
 from wallet_app.http.pages import PageQuery
-from wallet_app.http.schemas import TransactionDetails, WalletDetails
+from wallet_app.http.schemas import (
+    TransactionDetails,
+    TransactionFilters,
+    WalletDetails,
+)
 from wallet_app.ledger import details, money
-from wallet_app.ledger.operation_types import EntryType
 
 SHORT_PAGE = "of what was looked at; follow it though a page is short, or empty"
 
@@ -58,8 +60,12 @@ class WalletQuery(PageQuery):
         validate=check_code, metadata={"pattern": f"^{money.CODE.pattern}$"}
     )
     status = ma.fields.String(validate=OneOf(["active", "frozen", "closed"]))
-    min_balance = Balance(metadata={"example": "0", "pattern": BALANCE_PATTERN})
-    max_balance = Balance(metadata={"example": "99.99", "pattern": BALANCE_PATTERN})
+    min_balance = Balance(
+        metadata={"description": "No less than this", "pattern": BALANCE_PATTERN}
+    )
+    max_balance = Balance(
+        metadata={"description": "No more than this", "pattern": BALANCE_PATTERN}
+    )
     since = Moment(
         data_key="from",
         metadata={"description": "Created not before this time (inclusive)"},
@@ -77,24 +83,14 @@ class WalletQuery(PageQuery):
     )
 
 
-class TransactionSearch(PageQuery):
+class TransactionSearch(TransactionFilters):
     """Which transactions."""
 
     reference_id = Uuid()
     wallet = Uuid(metadata={"description": "Of this wallet"})
-    operation_type = ma.fields.String(validate=OneOf(list(EntryType)))
-    since = Moment(
-        data_key="from", metadata={"description": "Not before this time (inclusive)"}
-    )
-    until = Moment(
-        data_key="to", metadata={"description": "Before this time (exclusive)"}
-    )
-    min_amount = Amount(metadata={"example": "10.00", "pattern": AMOUNT_PATTERN})
-    max_amount = Amount(metadata={"example": "99.99", "pattern": AMOUNT_PATTERN})
     metadata = MetadataPart(
         metadata={
             "description": "What their metadata holds: `order=4711`, or a JSON object",
-            "example": "order=4711",
             "pattern": r"^[A-Za-z0-9_]+=[^\u0000]*$",
         }
     )

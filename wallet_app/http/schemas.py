@@ -3,9 +3,18 @@
 import marshmallow as ma
 from marshmallow.validate import Length, OneOf
 
-from wallet_app.http.fields import TEXT_PATTERN, Amount, Labels, Moment, Text, Uuid
+from wallet_app.http.fields import (
+    AMOUNT_PATTERN,
+    TEXT_PATTERN,
+    Amount,
+    Labels,
+    Moment,
+    Text,
+    Uuid,
+)
 from wallet_app.http.lean import LeanSchema
 from wallet_app.http.metadata import EXAMPLE, Metadata
+from wallet_app.http.pages import PageQuery
 from wallet_app.ledger import details
 from wallet_app.ledger.operation_types import EntryType
 
@@ -66,6 +75,24 @@ class HoldDetails(LeanSchema):
     description = ma.fields.String(allow_none=True)
     created_at = Moment()
     updated_at = Moment()
+
+
+class TransactionFilters(PageQuery):
+    """Which transactions of those that there are."""
+
+    operation_type = ma.fields.String(validate=OneOf(list(EntryType)))
+    since = Moment(
+        data_key="from", metadata={"description": "Not before this time (inclusive)"}
+    )
+    until = Moment(
+        data_key="to", metadata={"description": "Before this time (exclusive)"}
+    )
+    min_amount = Amount(
+        metadata={"description": "No less than this", "pattern": AMOUNT_PATTERN}
+    )
+    max_amount = Amount(
+        metadata={"description": "No more than this", "pattern": AMOUNT_PATTERN}
+    )
 
 
 class DetailsGiven(LeanSchema):

@@ -130,8 +130,8 @@ class SummaryQuery(DayRange):
         load_default=ZoneInfo("UTC"),
         metadata={
             "type": "string",
-            "description": "Whose days: an IANA time zone (UTC is the fast one)",
-            "example": "Europe/Berlin",
+            "description": "Whose days: an IANA time zone, such as Europe/Berlin (UTC"
+            " is the fast one)",
         },
     )
 
