@@ -1,10 +1,7 @@
-"""Events of changed wallets: what they were, and the kinds that tell of it.
+"""Room for events of changed wallets: what they were, and the kinds that tell of it.
 
 Revision ID: 0021
 Revises: 0020
-
-A process of the release before knows no such event: where it meets one, it answers with
-an error and tells webhooks nothing, until it is replaced. None is lost.
 """
 
 from wallet_app.database.schema_changes import (

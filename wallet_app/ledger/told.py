@@ -21,9 +21,12 @@ from sqlalchemy import (
     Select,
     String,
     bindparam,
+    column,
     func,
     insert,
+    or_,
     select,
+    table,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
@@ -31,7 +34,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from wallet_app.database import AnyRow, db
 from wallet_app.ledger.details import MAX_LABEL, MAX_NAME, MAX_OWNER
-from wallet_app.ledger.journal import JournalRow
+from wallet_app.ledger.journal import CREATED, JournalRow
 from wallet_app.ledger.sql import WALLETS
 
 
@@ -74,6 +77,12 @@ KEPT = (
     *("status", "blocks", "version", "updated_at"),
 )
 IDS = bindparam("ids", type_=ARRAY(BigInteger))
+KIND = bindparam("kind", type_=String)
+MIGRATED = table("alembic_version", column("version_num", String))
+# The release before may take a changed wallet for a new one: 0022 says that it is gone.
+CAN_BE_TOLD = or_(
+    KIND == CREATED, select(MIGRATED).where(MIGRATED.c.version_num >= "0022").exists()
+)
 THESE = (
     select(TOLD.id, TOLD.told_at, WALLETS.uuid, WALLETS.currency, WALLETS.created_at)
     .add_columns(*(TOLD[name] for name in KEPT))
@@ -87,11 +96,12 @@ def telling(wallets: Select[Any]) -> Insert:
     now = wallets.subquery("now")
     # Not the transaction's time: it may have waited for the wallet's lock.
     moment = func.greatest(func.clock_timestamp(), now.c.updated_at)
+    kept = (now.c[name] for name in KEPT)
     told = (
         insert(TABLE)
         .from_select(
             ["tenant_id", "wallet_id", *KEPT, "told_at"],
-            select(now.c.tenant_id, now.c.id, *(now.c[name] for name in KEPT), moment),
+            select(now.c.tenant_id, now.c.id, *kept, moment).where(CAN_BE_TOLD),
         )
         .returning(TOLD.id, TOLD.tenant_id, TOLD.wallet_id)
         .cte("told")
@@ -104,7 +114,7 @@ def telling(wallets: Select[Any]) -> Insert:
         ["tenant_id", "kind", "wallet_ids", "seqs"],
         select(
             told.c.tenant_id,
-            bindparam("kind", type_=String),
+            KIND,
             in_order(told.c.wallet_id),
             in_order(-told.c.id),
         ).group_by(told.c.tenant_id),
