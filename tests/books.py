@@ -21,6 +21,7 @@ TABLES_IN_DELETE_ORDER = (
     "feed",
     "feed_readers",
     "journal",
+    "told_wallets",
     "wallet_days",
     "wallet_totals",
     "wallet_rollups",
@@ -181,7 +182,8 @@ EVENTS_OUT_OF_PLACE = """
         FROM feed, unnest(wallet_ids, seqs) WITH ORDINALITY AS e (wallet_id, seq, place)
     )
     SELECT * FROM places
-    WHERE event_position <> expected_position OR seq <> expected_seq
+    WHERE event_position <> expected_position
+       OR (kind = 'posted' AND seq <> expected_seq)
 """
 
 

@@ -12,6 +12,8 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import OperationalError
 
 from wallet_app.database import db
+from wallet_app.feed import events, relay
+from wallet_app.ledger import wallets
 from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.statistics import rollup, service_statistics
 
@@ -217,6 +219,44 @@ def test_what_was_not_counted_before_there_was_a_journal_is_counted_once(
         assert (before["total_balance"], before["balanced"]) == (3600, True)
         with db.engine.connect() as connection:
             assert recount.differences(connection) == {}
+
+
+def test_changes_are_told_once_the_release_before_is_gone(make_app, empty_database):
+    """What it wrote is told; on the way back, nothing is left that it does not know."""
+    app = make_app(database_url=empty_database)
+    this = {"tenant_id": DEFAULT_TENANT_ID, "uuid": uuid.uuid4()}
+    with app.app_context():
+        flask_migrate.upgrade(directory=MIGRATIONS, revision="0020")
+        with db.engine.begin() as connection:
+            add = text("INSERT INTO wallets (uuid) VALUES (:uuid) RETURNING id")
+            ids = {"ids": [connection.scalar(add, {"uuid": this["uuid"]})]}
+            for kind in ("created", "behind"):
+                note = f"INSERT INTO journal (kind, wallet_ids) VALUES ('{kind}', :ids)"
+                connection.execute(text(note), ids)
+        flask_migrate.upgrade(directory=MIGRATIONS, revision="0021")
+        wallets.create(currency="USD", owner="ann")
+        wallets.change(**this, changes={"owner": "not told"})
+        assert told_owners() == [None, "ann"]
+        flask_migrate.upgrade(directory=MIGRATIONS)
+        wallets.change(**this, changes={"owner": "bob"})
+        assert told_owners() == [None, "ann", "bob"]
+        wallets.change(**this, changes={"owner": "in the journal"})
+        flask_migrate.downgrade(directory=MIGRATIONS, revision="0020")
+        with db.engine.connect() as connection:
+            fed = connection.execute(text("SELECT kind, seqs FROM feed"))
+            assert fed.all() == [("created", []), ("created", [])]
+            left = connection.scalars(text("SELECT kind FROM journal"))
+            assert left.all() == ["behind"]
+        flask_migrate.upgrade(directory=MIGRATIONS)
+        wallets.change(**this, changes={"owner": "carol"})
+        assert told_owners() == [None, None, "carol"]
+
+
+def told_owners():
+    relay.relay()
+    with db.engine.connect() as connection:
+        page = events.read_page(connection, DEFAULT_TENANT_ID, after=0, limit=9)
+    return [event.data.get("owner") for event in page.events]
 
 
 def currency_figures():

@@ -16,7 +16,7 @@ def run(runner, *arguments, exit_code=0):
 def test_what_is_added_is_listed_without_its_secret(runner, context):
     made = json.loads(run(runner, "add", URL, "--unordered", "--json"))
     assert Webhook(made["secret"])
-    assert (made["ordered"], len(made["event_types"])) == (False, 2)
+    assert (made["ordered"], len(made["event_types"])) == (False, 6)
     (listed,) = json.loads(run(runner, "list", "--json"))
     assert listed == {name: made[name] for name in made if name != "secret"}
     assert URL in run(runner, "list")

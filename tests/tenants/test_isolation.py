@@ -9,11 +9,12 @@ import pytest
 from ops import deposit, transfer
 from sqlalchemy.engine import make_url
 
+from wallet_app.database import reading, transaction
 from wallet_app.events import following
 from wallet_app.feed import partitions, relay
 from wallet_app.finding import walks
 from wallet_app.http.pages import encode_cursor
-from wallet_app.ledger import posting
+from wallet_app.ledger import posting, wallets
 from wallet_app.ledger.posting import Receipt, Unit
 from wallet_app.statements import lifecycle, writer
 from wallet_app.statistics import rollup
@@ -291,6 +292,38 @@ def test_events_are_a_tenants_own_with_gaps_between_positions(
         chunks = iter(stream.response)
         assert next(chunks).startswith(b"retry")
         assert other.encode() not in next(chunks)
+
+
+def test_changes_of_wallets_are_told_to_their_tenant_only(tenants_app, ours, theirs):
+    tenants = (ours, theirs)
+    uuid = "123e4567-e89b-12d3-a456-426614174000"
+    hooks = [
+        client.post(f"{API}/webhooks", json={"url": "https://example.com/"}).get_json()
+        for client in tenants
+    ]
+    ids = []
+    for client in tenants:
+        # The same name for each: only the tenant tells them apart.
+        path = f"{API}/wallets/{new_wallet(client, uuid=uuid)}"
+        client.patch(path, json={"owner": f"tenant {client.tenant_id}"})
+        with tenants_app.app_context(), reading() as connection:
+            ids.append(wallets.find(connection, client.tenant_id, uuid).id)
+    with tenants_app.app_context():
+        with transaction() as connection:
+            assert wallets.freeze(connection, ids) == 2
+        relay.relay_for(10)
+        while recording.record():
+            pass
+    for client, hook in zip(tenants, hooks, strict=True):
+        _, *changes = client.get(f"{API}/events").get_json()["data"]
+        assert [(one["type"], one["data"]["owner"]) for one in changes] == [
+            (kind, f"tenant {client.tenant_id}")
+            for kind in ("wallet.updated", "wallet.frozen")
+        ]
+        path = f"{API}/webhooks/{hook['id']}/deliveries"
+        listed = client.get(path).get_json()["data"]
+        positions = [one["position"] for one in reversed(listed)]
+        assert positions[1:] == [one["position"] for one in changes]
 
 
 def test_events_that_are_gone_are_missed_by_their_tenant_only(

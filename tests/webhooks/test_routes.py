@@ -26,7 +26,10 @@ def create(client, **fields):
 def test_the_secret_is_shown_once(client):
     made = create(client)
     assert made["secret"].startswith("whsec_")
-    assert made["event_types"] == ["wallet.created", "transaction.posted"]
+    assert made["event_types"] == [
+        *("wallet.created", "transaction.posted", "wallet.updated"),
+        *("wallet.frozen", "wallet.unfrozen", "wallet.closed"),
+    ]
     assert (made["ordered"], made["disabled"]) == (True, False)
     shown = client.get(f"{PATH}/{made['id']}").json
     assert shown == {name: made[name] for name in made if name != "secret"}

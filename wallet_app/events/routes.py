@@ -45,9 +45,9 @@ LAST_EVENT_ID = {
 def list_events(query: dict[str, Any]) -> Any:
     """Follow what happens
 
-    Every new wallet and every transaction, in one order; the background workers put
-    them there. With `wait`, a page without events is held back until there
-    is one. With `Accept: text/event-stream` the events come as they happen
+    Every new wallet, every change of one and every transaction, in one order; the
+    background workers put them there. With `wait`, a page without events is held back
+    until there is one. With `Accept: text/event-stream` the events come as they happen
     (Server-Sent Events); browsers take a broken stream up by themselves.
     """
     wanted = Filter(

@@ -21,8 +21,9 @@ from sqlalchemy import (
 from wallet_app.database import AnyRow
 from wallet_app.feed.readers import FEED
 from wallet_app.http.schemas import TransactionDetails, WalletDetails
+from wallet_app.ledger import told
 from wallet_app.ledger.entries import SELECT_ENTRIES, read_entry
-from wallet_app.ledger.journal import CREATED, POSTED
+from wallet_app.ledger.journal import CHANGED, CREATED, POSTED
 from wallet_app.ledger.rules import Entry
 from wallet_app.ledger.sql import TRANSACTIONS, WALLETS, unnested
 from wallet_app.ledger.wallets import TENANT
@@ -30,7 +31,11 @@ from wallet_app.ledger.wallets import TENANT
 WALLET_CREATED = "wallet.created"
 TRANSACTION_POSTED = "transaction.posted"
 # By the kind of the feed's row.
-TYPES = {CREATED: WALLET_CREATED, POSTED: TRANSACTION_POSTED}
+TYPES = {
+    CREATED: WALLET_CREATED,
+    POSTED: TRANSACTION_POSTED,
+    **{kind: f"wallet.{kind}" for kind in CHANGED},
+}
 
 AFTER = bindparam("after", type_=BigInteger)
 LIMIT = bindparam("limit", type_=BigInteger)
@@ -144,15 +149,21 @@ def read_events(connection: Connection, places: Sequence[AnyRow]) -> list[Event]
     }
     rows = connection.execute(THESE_ENTRIES, spots) if posted else ()
     entries = {(row.wallet_id, row.seq): read_entry(row) for row in rows}
-    created = [place.wallet_id for place in places if place.kind == CREATED]
+    others = [place for place in places if place.kind != POSTED]
+    created = [place.wallet_id for place in others if place.seq is None]
     found = connection.execute(THESE_WALLETS, {"ids": created}) if created else ()
     wallets = {row.id: row for row in found}
-    return [
-        posted_event(place.position, entries[place.wallet_id, place.seq])
-        if place.kind == POSTED
-        else created_event(place.position, wallets[place.wallet_id])
-        for place in places
-    ]
+    seqs = [place.seq for place in others if place.seq is not None]
+    told_wallets = told.find(connection, seqs)
+
+    def event_at(place: AnyRow) -> Event:
+        if place.kind == POSTED:
+            return posted_event(place.position, entries[place.wallet_id, place.seq])
+        if place.seq is None:
+            return created_event(place.position, wallets[place.wallet_id])
+        return told_event(place.position, TYPES[place.kind], told_wallets[place.seq])
+
+    return [event_at(place) for place in places]
 
 
 def posted_event(position: int, entry: Entry) -> Event:
@@ -166,7 +177,7 @@ def posted_event(position: int, entry: Entry) -> Event:
 
 
 def created_event(position: int, wallet: AnyRow) -> Event:
-    """The wallet as it was then: whatever it has become, the event stays."""
+    """A wallet of which nothing was said, as it was then."""
     then = {
         "uuid": wallet.uuid,
         "balance": Decimal(0),
@@ -185,4 +196,16 @@ def created_event(position: int, wallet: AnyRow) -> Event:
         time=wallet.created_at,
         wallet_uuid=wallet.uuid,
         data=WALLET.dump(then),
+    )
+
+
+def told_event(position: int, event_type: str, wallet: AnyRow) -> Event:
+    """Whatever the wallet has become, the event stays."""
+    is_new = event_type == WALLET_CREATED
+    return Event(
+        position=position,
+        type=event_type,
+        time=wallet.created_at if is_new else wallet.told_at,
+        wallet_uuid=wallet.uuid,
+        data=WALLET.dump(wallet),
     )

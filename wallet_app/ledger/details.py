@@ -30,6 +30,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.sql.selectable import LateralFromClause
 
 from wallet_app.database import AnyRow, db
+from wallet_app.ledger.rules import is_same_json
 from wallet_app.ledger.sql import WALLETS
 
 MAX_OWNER = MAX_NAME = 200
@@ -121,6 +122,16 @@ def with_details(select_wallets: Select[Any]) -> Select[Any]:
     )
 
 
+def differing(wallet: AnyRow, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the changes that the wallet does not show yet."""
+    shown = {**wallet._mapping, "labels": wallet.labels or []}
+    return {
+        name: value
+        for name, value in changes.items()
+        if not is_same_json(shown[name], value)
+    }
+
+
 def put(connection: Connection, wallet: AnyRow, changes: Mapping[str, Any]) -> None:
     """Set those details of a wallet that are named, in the caller's transaction.
 
@@ -133,8 +144,6 @@ def put(connection: Connection, wallet: AnyRow, changes: Mapping[str, Any]) -> N
         "uuid": wallet.uuid,
         "created_at": wallet.created_at,
     }
-    if not changes:
-        return
     connection.execute(
         insert(DetailsRow.__table__)
         .values(place | dict(changes))

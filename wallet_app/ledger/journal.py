@@ -1,7 +1,7 @@
 """The journal: what each transaction has done to wallets, for whoever follows.
 
 A posting writes one row for each tenant in its batch, in its own transaction; creating
-wallets writes one too. The relay (wallet_app/feed) takes the rows away.
+and changing wallets writes one too. The relay (wallet_app/feed) takes the rows away.
 """
 
 from collections.abc import Sequence
@@ -26,10 +26,18 @@ from wallet_app.database import db
 
 # Entries of `seqs` in `wallet_ids`, in the order in which they were written.
 POSTED = "posted"
-# New wallets; there are no seqs.
+# New wallets; there are no seqs, except as of CHANGED if something was said of them.
 CREATED = "created"
 # Wallets with entries from before there was a journal, or past it; there are no seqs.
 BEHIND = "behind"
+# Changed wallets. A seq is the negative id of what the wallet was then: see told.py.
+UPDATED = "updated"
+FROZEN = "frozen"
+UNFROZEN = "unfrozen"
+CLOSED = "closed"
+CHANGED = (UPDATED, FROZEN, UNFROZEN, CLOSED)
+# By the status that a wallet is given.
+KIND_OF_STATUS = {"active": UNFROZEN, "frozen": FROZEN, "closed": CLOSED}
 
 
 class JournalRow(db.Model):  # type: ignore[name-defined,misc]
@@ -38,10 +46,11 @@ class JournalRow(db.Model):  # type: ignore[name-defined,misc]
     __tablename__ = "journal"
     __table_args__ = (
         CheckConstraint(
-            f"kind IN ('{POSTED}', '{CREATED}', '{BEHIND}')", name="kind_known"
+            f"kind IN {(POSTED, CREATED, BEHIND, *CHANGED)}", name="kind_known"
         ),
         CheckConstraint(
-            f"kind <> '{POSTED}' OR cardinality(wallet_ids) = cardinality(seqs)",
+            f"kind IN {(CREATED, BEHIND)}"
+            " OR cardinality(wallet_ids) = cardinality(seqs)",
             name="a_seq_for_each",
         ),
         # A queue: its few rows are written and deleted all the time.

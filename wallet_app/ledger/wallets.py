@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Connection,
     DateTime,
@@ -28,10 +29,17 @@ from wallet_app.database.conflicts import repeated
 from wallet_app.errors import PreconditionFailed, WalletNotFound
 from wallet_app.ledger import details, locking
 from wallet_app.ledger.holds import HOLDS
-from wallet_app.ledger.journal import append_created
+from wallet_app.ledger.journal import (
+    CREATED,
+    FROZEN,
+    KIND_OF_STATUS,
+    UPDATED,
+    append_created,
+)
 from wallet_app.ledger.models import Wallet
 from wallet_app.ledger.sql import WALLETS, unnested
 from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
+from wallet_app.ledger.told import telling
 
 # What is held by holds whose time is over is free, though nobody has come by yet to
 # release it: looked for only where the row says that there may be some.
@@ -78,6 +86,8 @@ TENANT = bindparam("tenant_id", type_=Integer)
 SELECT_WALLET = SELECT_WALLETS.where(
     WALLETS.tenant_id == TENANT, WALLETS.uuid == bindparam("uuid", type_=Uuid)
 )
+IDS = bindparam("ids", type_=ARRAY(BigInteger))
+TELL = telling(SELECT_WALLETS.where(WALLETS.id == func.any(IDS)))
 RAISE_REVISION = (
     update(Wallet.__table__)
     .where(WALLETS.id == bindparam("wallet_id", type_=BigInteger))
@@ -131,6 +141,14 @@ class WalletClashError(ValueError):
     """The uuid belongs to a wallet with another currency."""
 
 
+def tell(connection: Connection, kind: str, wallet_ids: Collection[int]) -> None:
+    """Have an event tell what wallets are now, in the transaction that changes them.
+
+    It holds their locks: a wallet's events have the order of its changes.
+    """
+    connection.execute(TELL, {"kind": kind, "ids": list(wallet_ids)})
+
+
 @repeated
 def create(
     *,
@@ -163,8 +181,11 @@ def create(
             .returning(*PLACE)
         ).one_or_none()
         if created is not None:
-            details.put(connection, created, details_given)
-            append_created(connection, tenant_id, [created.id])
+            if details_given:
+                details.put(connection, created, details_given)
+                tell(connection, CREATED, [created.id])
+            else:
+                append_created(connection, tenant_id, [created.id])
             return uuid, True
     with settled() as connection:
         existing = find(connection, tenant_id, uuid)
@@ -205,15 +226,18 @@ def change(
 ) -> AnyRow:
     """Change a wallet's details, and raise its revision; return its row.
 
-    `changes`: owner, name, labels and metadata, each of which may be absent. Raises
-    WalletNotFound, and PreconditionFailed if the wallet is not as `expected`.
+    What is so already is left alone. `changes`: owner, name, labels and metadata, each
+    of which may be absent. Raises WalletNotFound, and PreconditionFailed if the wallet
+    is not as `expected`.
     """
     with transaction() as connection:
         wallet = lock(connection, tenant_id, uuid, expected)
+        changes = details.differing(wallet, changes)
         if not changes:
             return wallet
         details.put(connection, wallet, changes)
         connection.execute(RAISE_REVISION, {"wallet_id": wallet.id})
+        tell(connection, UPDATED, [wallet.id])
         return find(connection, tenant_id, uuid)
 
 
@@ -221,8 +245,10 @@ def freeze(connection: Connection, wallet_ids: Collection[int]) -> int:
     """Let wallets move no money, in the caller's transaction; how many did so far."""
     active = WALLETS.id.in_(wallet_ids) & (WALLETS.status == "active")
     freezing = update(Wallet.__table__).where(active)
-    frozen = {"status": "frozen", "blocks": "all", "revision": WALLETS.revision + 1}
-    return connection.execute(freezing.values(frozen)).rowcount
+    values = {"status": "frozen", "blocks": "all", "revision": WALLETS.revision + 1}
+    frozen = connection.scalars(freezing.values(values).returning(WALLETS.id)).all()
+    tell(connection, FROZEN, frozen)
+    return len(frozen)
 
 
 def set_status(
@@ -232,6 +258,7 @@ def set_status(
     changing = update(Wallet.__table__).where(WALLETS.id == wallet_id)
     values = {"status": status, "blocks": blocks, "revision": WALLETS.revision + 1}
     connection.execute(changing.values(values))
+    tell(connection, KIND_OF_STATUS[status], [wallet_id])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

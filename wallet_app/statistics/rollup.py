@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, select, text
 from wallet_app.database import AnyRow, transaction
 from wallet_app.database.conflicts import repeated
 from wallet_app.feed import readers, relay
-from wallet_app.ledger.journal import BEHIND, CREATED, JOURNAL, JournalRow
+from wallet_app.ledger.journal import BEHIND, CREATED, JOURNAL, POSTED, JournalRow
 from wallet_app.statistics.rollup_sql import (
     ADD_BALANCES,
     ADD_MISSING,
@@ -132,7 +132,9 @@ def targets_of(rows: Sequence[AnyRow]) -> dict[int, int]:
     """The last seq that the rows tell of each wallet."""
     targets: dict[int, int] = {}
     for row in rows:
-        for wallet_id, seq in zip(row.wallet_ids, row.seqs, strict=False):
+        if row.kind != POSTED:
+            continue
+        for wallet_id, seq in zip(row.wallet_ids, row.seqs, strict=True):
             targets[wallet_id] = max(seq, targets.get(wallet_id, 0))
     return targets
 

@@ -16,6 +16,7 @@ from wallet_app.errors import (
     WalletOverdrawn,
 )
 from wallet_app.ledger import limits, money, wallets
+from wallet_app.ledger.journal import UPDATED
 from wallet_app.ledger.limit_rules import ZERO, Limits, Period, Velocity
 
 
@@ -52,11 +53,12 @@ def replace_limits(
 ) -> Allowed:
     """Give a wallet these limits and no others; return them.
 
-    `wanted`: minimum_balance, maximum_balance and largest_operation, None for none, and
-    velocity, by period with max_count and max_amount. A period that goes on being
-    limited keeps what has been counted. Raises WalletNotFound, WalletClosed,
-    InvalidAmount for digits that the currency has not, WalletOverdrawn if the wallet is
-    below the minimum, and PreconditionFailed if it is not as `expected`.
+    What is so already is left alone. `wanted`: minimum_balance, maximum_balance and
+    largest_operation, None for none, and velocity, by period with max_count and
+    max_amount. A period that goes on being limited keeps what has been counted. Raises
+    WalletNotFound, WalletClosed, InvalidAmount for digits that the currency has not,
+    WalletOverdrawn if the wallet is below the minimum, and PreconditionFailed if it is
+    not as `expected`.
     """
     now = datetime.now(UTC)
     with transaction() as connection:
@@ -73,7 +75,10 @@ def replace_limits(
             largest_operation=wanted["largest_operation"],
             velocities=velocities(wanted["velocity"] or {}, before.limits, moment),
         )
+        if (before.minimum_balance, before.limits) == (minimum, after):
+            return before
         limits.put(connection, wallet, minimum_balance=minimum, limits=after)
+        wallets.tell(connection, UPDATED, [wallet.id])
         changed = Allowed(
             wallet=wallets.find(connection, tenant_id, uuid), limits=after
         )

@@ -69,7 +69,11 @@ class WebhookDelivery(db.Model):  # type: ignore[name-defined,misc]
         CheckConstraint(
             "state IN ('pending', 'delivered', 'failed')", name="state_known"
         ),
-        CheckConstraint("kind IN ('posted', 'created', 'test')", name="kind_known"),
+        CheckConstraint(
+            "kind IN ('posted', 'created', 'updated', 'frozen', 'unfrozen', 'closed',"
+            " 'test')",
+            name="kind_known",
+        ),
         # A webhook's list, newest first, and what of it is old enough to go.
         Index(None, "webhook_id", "position", "id"),
         Index(

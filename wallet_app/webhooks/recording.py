@@ -11,7 +11,6 @@ from wallet_app.database import AnyRow, transaction
 from wallet_app.database.conflicts import repeated
 from wallet_app.feed import readers
 from wallet_app.feed.events import TYPES
-from wallet_app.ledger.journal import POSTED
 from wallet_app.ledger.sql import unnested
 from wallet_app.webhooks.models import WebhookDelivery
 from wallet_app.webhooks.registry import WEBHOOKS
@@ -94,7 +93,7 @@ def deliveries_of(
             continue
         for place, wallet_id in enumerate(row.wallet_ids):
             position = row.position + place
-            seq = row.seqs[place] if row.kind == POSTED else None
+            seq = row.seqs[place] if row.seqs else None
             for one in wanted_by:
                 if position > one.after_position:
                     delivery_id = uuid5(one.id, str(position))
