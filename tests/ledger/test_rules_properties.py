@@ -79,7 +79,7 @@ def test_no_sequence_of_operations_breaks_a_wallet(currency, sequence, data):
             assert wallets == before
             continue
         assert [entry.amount for entry in decision] == [amount] * len(decision)
-        changed = {entry.wallet_key for entry in decision}
+        changed = {(entry.tenant_id, entry.wallet_uuid) for entry in decision}
         assert len(changed) == len(decision) == (2 if kind == "TRANSFER" else 1)
         for untouched in wallets.keys() - changed:
             assert wallets[untouched] == before[untouched]

@@ -71,7 +71,7 @@ class Unit:
         return {key for one in self.operations for key in one.wallet_keys}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Receipt:
     """What an operation wrote; `replayed` when an earlier call had written it.
 
@@ -356,8 +356,8 @@ def write(connection: psycopg.Connection, batch: Batch) -> "psycopg.Cursor[Any] 
     """
     if not batch.entries:
         return None
-    changed = {entry.wallet_key for entry in batch.entries}
-    states = [batch.situation.wallets[key] for key in changed]
+    changed = {entry.wallet_id for entry in batch.entries}
+    states = [one for one in batch.situation.wallets.values() if one.id in changed]
     is_full = batch.is_rescheduled or any(
         one.held_after
         or one.held_before
