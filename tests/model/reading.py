@@ -91,7 +91,7 @@ class WalletMachine(MoneyMachine):
         expect(answer.status_code, 304 if version == 0 else 200)
         if version != 0:
             expect(answer.get_json(), wallet.shown())
-        names = ("uuid", "balance", "currency")
+        names = ("uuid", "balance", "held", "available", "currency")
         balance = self.teller.get(path + "/balance")
         expect(balance, {name: wallet.shown()[name] for name in names})
 
