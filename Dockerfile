@@ -12,9 +12,11 @@ WORKDIR /build
 RUN python -m venv /pip && python -m venv --without-pip /venv
 
 # A layer of their own: a change of the code neither installs nor ships them anew.
-COPY requirements.lock requirements-fast.lock ./
+COPY requirements.lock requirements-otel.lock requirements-fast.lock ./
+# requirements-otel.lock is the same with OpenTelemetry, for WALLET_TRACING=on.
+ARG LOCK=requirements.lock
 RUN /pip/bin/pip --python /venv install --require-hashes \
-        -r requirements.lock -r requirements-fast.lock
+        -r "$LOCK" -r requirements-fast.lock
 
 
 FROM dependencies AS application

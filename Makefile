@@ -128,7 +128,7 @@ scan-secrets: ## Look for passwords and keys in what git tracks
 # --strict: a package that could not be looked up must not pass for one without a fault.
 audit-dependencies: setup ## Look the locked packages up in PyPI's list of vulnerabilities
 	$(BIN)/uv tool run pip-audit@2.10.1 --strict --disable-pip --require-hashes \
-		--progress-spinner off --requirement requirements.lock || { echo \
+		--progress-spinner off --requirement requirements-otel.lock || { echo \
 		"Not audited: either a vulnerability is named above, or (\"not found on PyPI\"," \
 		"no connection) the list of them cannot be had from here." >&2; exit 1; }
 
@@ -175,6 +175,8 @@ lock: setup ## Renew the lock files (LOCK_FLAGS=--upgrade takes newer versions)
 	$(UV_COMPILE) $(LOCK_FLAGS) --output-file requirements.lock setup.cfg
 	$(UV_COMPILE) $(LOCK_FLAGS) --output-file requirements-dev.lock \
 		--constraint requirements.lock --extra embedded --extra otel --extra dev setup.cfg
+	$(UV_COMPILE) $(LOCK_FLAGS) --output-file requirements-otel.lock \
+		--constraint requirements-dev.lock --extra otel setup.cfg
 	echo gunicorn-h1c | $(UV_COMPILE) $(LOCK_FLAGS) --no-deps \
 		--output-file requirements-fast.lock -
 

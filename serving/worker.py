@@ -2,11 +2,12 @@
 
 from serving.balance import Balanced
 from serving.idle_ends import IdleEnds
+from serving.refusals import Refusals
 from serving.slow_clients import SlowClients
 from serving.turns import Turns
 
 
-class Worker(Balanced, IdleEnds, Turns, SlowClients):
+class Worker(Balanced, IdleEnds, Turns, SlowClients, Refusals):
     """gunicorn's gevent worker, for clients that come without a proxy."""
 
     def patch(self) -> None:

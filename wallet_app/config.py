@@ -14,8 +14,10 @@ from marshmallow.validate import OneOf, Range, Regexp
 
 # Enough for the money path and a few others.
 SMALLEST_POOL = 10
-# Not the service's: the key with which a command calls one.
+# Not the service's: the key with which a command calls one, and whose a command is.
 API_KEY_NAME = "WALLET_API_KEY"
+TENANT_NAME = "WALLET_TENANT"
+OF_COMMANDS = (API_KEY_NAME, TENANT_NAME)
 MOST_PROXIES = 10
 # Each may come from the file that WALLET_<NAME>_FILE names, as container secrets do.
 SECRETS = ("database_url", "replica_url", "broker_url")
@@ -168,7 +170,7 @@ def refuse_unknown_names(environment: Mapping[str, str], known: list[str]) -> No
     """A misspelt setting would silently mean its default: name it instead."""
     names = [f"WALLET_{name.upper()}" for name in known]
     for name in environment:
-        is_ours = name.startswith("WALLET_") and name != API_KEY_NAME
+        is_ours = name.startswith("WALLET_") and name not in OF_COMMANDS
         if is_ours and name not in names:
             close = difflib.get_close_matches(name, names, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""

@@ -16,6 +16,8 @@ import psutil
 import pytest
 from ops import wait_until
 
+from wallet_app.http import headers
+
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.py")
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n"
@@ -116,6 +118,31 @@ def test_reload_takes_the_new_code(gunicorn):
     (gunicorn.folder / "tiny.py").write_text(source)
     gunicorn.process.send_signal(signal.SIGHUP)
     wait_until(lambda: gunicorn.get("/") == b"0 octets", seconds=15)
+
+
+@pytest.mark.parametrize(
+    ("request_head", "status"),
+    [
+        (b"<script>\r\n\r\n", 400),
+        (b"GET / HTTP/9.9\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
+        (b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"a" * 9000), 400),
+        (b"GET / HTTP/1.1\r\nX: %s\r\n\r\n" % (b"a" * 9000), 431),
+        (b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 200 + b"\r\n", 431),
+    ],
+    ids=["no line", "version", "name", "long line", "long header", "many headers"],
+)
+def test_what_gunicorn_refuses_has_the_headers_of_all_answers(
+    gunicorn, request_head, status
+):
+    with gunicorn.connect() as client:
+        client.sendall(request_head)
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        assert answer.status == status
+        for name, value in headers.ON_MONEY:
+            assert answer.headers.get_all(name) == [value]
+        assert len(answer.read()) == int(answer.headers["Content-Length"])
 
 
 @two_workers

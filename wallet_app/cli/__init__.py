@@ -16,7 +16,7 @@ from wallet_app.cli.reports import rollup_command, statement_command, stats_comm
 from wallet_app.cli.seed import seed_command
 from wallet_app.cli.smoke import smoke_command
 from wallet_app.cli.status import STATUSES, status_command
-from wallet_app.cli.tenants import audit_log_command, tenants_group
+from wallet_app.cli.tenants import audit_log_command, tenant_option, tenants_group
 from wallet_app.cli.wallets import (
     create_command,
     history_command,
@@ -30,6 +30,7 @@ from wallet_app.ledger.operation_types import OF_ONE_WALLET
 wallet = WalletGroup(
     "wallet",
     help="Wallets, operations, demo data, and a test of a running service.",
+    params=[tenant_option],
     commands=[
         create_command,
         set_command,

@@ -14,13 +14,13 @@ from sqlalchemy import Row
 
 from wallet_app.cli import generation, output
 from wallet_app.database import reading
+from wallet_app.http.caller import caller
 from wallet_app.http.schemas import DEMO_UUID
 from wallet_app.ledger import money, posting, wallets
 from wallet_app.ledger.limit_rules import Period
 from wallet_app.ledger.operation_types import OperationType
 from wallet_app.ledger.posting import Receipt, Unit
 from wallet_app.ledger.rules import Operation
-from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.ledger.wallets import ImportedWallet
 from wallet_app.status import changing
 from wallet_app.wallet_limits.changing import replace_limits
@@ -66,7 +66,7 @@ def demo_command() -> None:
     """
     start, end = generation.full_days(DAYS, datetime.now(UTC))
     demo_wallets = imported_wallets(created_at=start - timedelta(days=1))
-    created = wallets.create_many(demo_wallets)
+    created = wallets.create_many(demo_wallets, tenant_id=caller().tenant_id)
     if created:
         describe(demo_wallets)
     posted = 0
@@ -102,7 +102,7 @@ def describe(demo_wallets: list[ImportedWallet]) -> None:
     ):
         if wallet.labels is None:
             wallets.change(
-                tenant_id=DEFAULT_TENANT_ID,
+                tenant_id=caller().tenant_id,
                 uuid=wallet.uuid,
                 changes={"owner": owner, "name": name, "labels": labels},
             )
@@ -120,7 +120,7 @@ def stored(demo_wallets: list[ImportedWallet]) -> list[Row[Any]]:
     """The wallets as the database has them."""
     with reading() as connection:
         return [
-            wallets.find(connection, DEFAULT_TENANT_ID, wallet.uuid)
+            wallets.find(connection, caller().tenant_id, wallet.uuid)
             for wallet in demo_wallets
         ]
 
@@ -144,7 +144,7 @@ def demo_operations(
 
 def restrict(demo_wallets: list[ImportedWallet]) -> None:
     replace_limits(
-        tenant_id=DEFAULT_TENANT_ID,
+        tenant_id=caller().tenant_id,
         uuid=demo_wallets[LIMITED].uuid,
         wanted={
             "minimum_balance": None,
@@ -154,7 +154,7 @@ def restrict(demo_wallets: list[ImportedWallet]) -> None:
         },
     )
     changing.change(
-        tenant_id=DEFAULT_TENANT_ID,
+        tenant_id=caller().tenant_id,
         uuid=demo_wallets[FROZEN].uuid,
         status=changing.FROZEN,
         blocks="out",
@@ -164,7 +164,7 @@ def restrict(demo_wallets: list[ImportedWallet]) -> None:
 
 def hold(end: datetime) -> Operation:
     return Operation(
-        tenant_id=DEFAULT_TENANT_ID,
+        tenant_id=caller().tenant_id,
         operation_type=OperationType.HOLD,
         wallet_uuid=DEMO_WALLET,
         amount=HELD,
@@ -182,7 +182,7 @@ def refund_in(operations: list[Operation], end: datetime) -> Operation:
         if (one.wallet_uuid, one.description) == (DEMO_WALLET, REFUNDED)
     ]
     return Operation(
-        tenant_id=DEFAULT_TENANT_ID,
+        tenant_id=caller().tenant_id,
         operation_type=OperationType.REFUND,
         wallet_uuid=DEMO_WALLET,
         amount=REFUND,
@@ -197,7 +197,7 @@ def story(friend: UUID, end: datetime) -> list[Operation]:
     """What the demo wallet does; its transfers go to the friend."""
     return [
         Operation(
-            tenant_id=DEFAULT_TENANT_ID,
+            tenant_id=caller().tenant_id,
             operation_type=operation_type,
             wallet_uuid=DEMO_WALLET,
             target_uuid=friend if operation_type is OperationType.TRANSFER else None,

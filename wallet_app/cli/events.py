@@ -11,7 +11,7 @@ from wallet_app.database import reading
 from wallet_app.events.schemas import EventDetails
 from wallet_app.feed import readers
 from wallet_app.feed.events import Event, read_page
-from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
+from wallet_app.http.caller import caller
 
 POLL_S = 0.5
 EVENTS_A_READ = 100
@@ -34,7 +34,9 @@ def tail_command(after: int | None, count: int | None, as_json: bool) -> None:
     while left is None or left > 0:
         with reading() as connection:
             limit = min(left or EVENTS_A_READ, EVENTS_A_READ)
-            page = read_page(connection, DEFAULT_TENANT_ID, after=position, limit=limit)
+            page = read_page(
+                connection, caller().tenant_id, after=position, limit=limit
+            )
         for event in page.events:
             show(event, as_json=as_json)
         position = page.end

@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 import psycopg
-from flask.cli import AppGroup
+from flask.cli import AppGroup, ScriptInfo
 from psycopg.errors import UndefinedColumn, UndefinedTable
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from wallet_app.cli.tenants import commanding_for
 from wallet_app.database import ConnectionLostError, is_outage
 from wallet_app.errors import WalletError
 from wallet_app.ledger.wallets import WalletClashError
@@ -20,11 +21,16 @@ DATABASE_ERRORS = (DBAPIError, psycopg.Error, ConnectionLostError, PoolTimeout)
 
 
 class WalletGroup(AppGroup):
-    """Commands for people: a refusal is a line, not a traceback."""
+    """Commands for people, of a tenant: a refusal is a line, not a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         with silent_log(), one_line_failures():
-            return super().invoke(ctx)
+            tenant = ctx.params["tenant"]
+            if tenant is None:
+                return super().invoke(ctx)
+            app = ctx.ensure_object(ScriptInfo).load_app()
+            with app.app_context(), commanding_for(tenant):
+                return super().invoke(ctx)
 
 
 @contextmanager

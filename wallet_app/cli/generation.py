@@ -15,10 +15,10 @@ from wallet_app.cli.habits import (
     SPENDING,
     Habit,
 )
+from wallet_app.http.caller import caller
 from wallet_app.ledger import money
 from wallet_app.ledger.operation_types import OperationType
 from wallet_app.ledger.rules import Operation
-from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.ledger.wallets import ImportedWallet
 
 A_DAY = timedelta(days=1)
@@ -167,7 +167,7 @@ class Economy:
             self.balances[target] -= change
             operation_type = OperationType.TRANSFER
         return Operation(
-            tenant_id=DEFAULT_TENANT_ID,
+            tenant_id=caller().tenant_id,
             operation_type=operation_type,
             wallet_uuid=wallet.uuid,
             target_uuid=None if target is None else self.wallets[target].uuid,

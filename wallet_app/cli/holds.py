@@ -17,13 +17,13 @@ from wallet_app.cli.wallets import UUID_TYPE, carry_out, in_utc, with_currency
 from wallet_app.database import reading
 from wallet_app.holds import queries
 from wallet_app.holds.schemas import HoldOperation, answer_of
+from wallet_app.http.caller import caller
 from wallet_app.http.fields import Amount
 from wallet_app.http.money_schemas import DescribedMove, HoldExpiry
 from wallet_app.http.schemas import HOLD_STATES, HoldDetails
 from wallet_app.ledger import wallets
 from wallet_app.ledger.operation_types import OperationType
 from wallet_app.ledger.rules import ZERO, Hold, Operation
-from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 
 MAX_ROWS = 1000
 AMOUNT = FieldType("amount", Amount())
@@ -78,10 +78,10 @@ def act(
     wallet_uuid, hold_id = uuid, None
     if operation_type is not OperationType.HOLD:
         with reading() as connection:
-            wallet_uuid = queries.find(connection, DEFAULT_TENANT_ID, uuid).wallet_uuid
+            wallet_uuid = queries.find(connection, caller().tenant_id, uuid).wallet_uuid
         hold_id = uuid
     operation = Operation(
-        tenant_id=DEFAULT_TENANT_ID,
+        tenant_id=caller().tenant_id,
         operation_type=operation_type,
         wallet_uuid=wallet_uuid,
         target_uuid=to_wallet,
@@ -125,10 +125,10 @@ def pairs_of(hold: Hold) -> dict[str, str]:
 def holds_command(uuid: UUID, status: str | None, limit: int, as_json: bool) -> None:
     """Show a wallet's holds, newest first."""
     with reading() as connection:
-        wallet = wallets.find(connection, DEFAULT_TENANT_ID, uuid)
+        wallet = wallets.find(connection, caller().tenant_id, uuid)
         found = queries.list_holds(
             connection,
-            DEFAULT_TENANT_ID,
+            caller().tenant_id,
             limit=limit,
             status=status,
             wallet_id=wallet.id,

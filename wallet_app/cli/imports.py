@@ -13,10 +13,10 @@ from sqlalchemy import Row
 
 from wallet_app.cli import output
 from wallet_app.database import reading
+from wallet_app.http.caller import caller
 from wallet_app.http.money_requests import KEY_NAMESPACE
 from wallet_app.imports import lifecycle, outcomes, receiving, worker
 from wallet_app.imports.schemas import FORMATS
-from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 
 PART_BYTES = 1024 * 1024
 STEP_S = 0.5
@@ -46,8 +46,8 @@ def import_command(file: Path, file_format: str | None, out: Path | None) -> Non
         file_format = "csv" if file.suffix.lower() == ".csv" else "ndjson"
     out = out or file.with_name(f"{file.name}.outcomes.csv")
     key = uuid5(KEY_NAMESPACE, f"import {file_format} {sha256_of(file)}")
-    row = lifecycle.find_by_key(DEFAULT_TENANT_ID, key) or receiving.receive(
-        DEFAULT_TENANT_ID, file_format, parts_of(file), key
+    row = lifecycle.find_by_key(caller().tenant_id, key) or receiving.receive(
+        caller().tenant_id, file_format, parts_of(file), key
     )
     row = post(row.id, row.rows)
     if row.state != "finished":
@@ -69,7 +69,7 @@ def post(import_id: UUID, count: int) -> Row[Any]:
     with click.progressbar(length=count, label="rows") as bar:
         while True:
             with reading() as connection:
-                row = lifecycle.find(connection, DEFAULT_TENANT_ID, import_id)
+                row = lifecycle.find(connection, caller().tenant_id, import_id)
             done = row.applied + row.replayed + row.refused
             bar.update(done - shown)
             shown = done

@@ -6,12 +6,13 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-from wallet_app.access import keys, tenants
+from wallet_app.access import keys
 from wallet_app.access.schemas import KeyDetails, KeyWithSecret, NewKey
 from wallet_app.cli import output
 from wallet_app.cli.parameters import FieldType, json_option
-from wallet_app.cli.tenants import limit_option, tenant_option
+from wallet_app.cli.tenants import limit_option
 from wallet_app.database import reading
+from wallet_app.http.caller import caller
 from wallet_app.http.fields import Moment, moment_text
 from wallet_app.http.scopes import Scope
 
@@ -49,7 +50,6 @@ def keys_group() -> None:
     callback=read_scopes,
     help="What it may do: wallets:read,operations:write or all.",
 )
-@tenant_option
 @click.option(
     "--expires",
     "expires_at",
@@ -62,29 +62,24 @@ def create_command(
     *,
     name: str,
     scopes: list[str],
-    tenant: str,
     expires_at: datetime | None,
     as_json: bool,
 ) -> None:
     """Make a key, and show it this once."""
-    with reading() as connection:
-        tenant_id = tenants.find(connection, tenant).id
     made = keys.create(
-        tenant_id=tenant_id, name=name, scopes=scopes, expires_at=expires_at
+        tenant_id=caller().tenant_id, name=name, scopes=scopes, expires_at=expires_at
     )
     output.members(KeyWithSecret().dump(made), as_json=as_json)
 
 
 @keys_group.command("list")
-@tenant_option
 @limit_option
 @json_option
 @with_appcontext
-def list_command(tenant: str, limit: int, as_json: bool) -> None:
+def list_command(limit: int, as_json: bool) -> None:
     """List a tenant's keys, newest first."""
     with reading() as connection:
-        tenant_id = tenants.find(connection, tenant).id
-        rows = keys.list_page(connection, tenant_id, limit=limit, before=None)
+        rows = keys.list_page(connection, caller().tenant_id, limit=limit, before=None)
     if as_json:
         output.document(KeyDetails().dump(rows, many=True))
         return

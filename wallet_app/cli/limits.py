@@ -10,8 +10,8 @@ from flask.cli import with_appcontext
 from wallet_app.cli import output
 from wallet_app.cli.parameters import FieldType, json_option
 from wallet_app.cli.wallets import UUID_TYPE
+from wallet_app.http.caller import caller
 from wallet_app.ledger.limit_rules import Period
-from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.wallet_limits.changing import Allowed, replace_limits, show
 from wallet_app.wallet_limits.schemas import (
     LimitsAsked,
@@ -49,7 +49,7 @@ def limit_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @with_appcontext
 def limits_command(uuid: UUID, as_json: bool) -> None:
     """Show a wallet's limits, and what has been counted."""
-    print_limits(show(DEFAULT_TENANT_ID, uuid), as_json=as_json)
+    print_limits(show(caller().tenant_id, uuid), as_json=as_json)
 
 
 @click.command("set-limits")
@@ -65,7 +65,7 @@ def set_limits_command(uuid: UUID, as_json: bool, **given: Any) -> None:
         if any((bounds := {one: given[f"{period}_{one}"] for one in BOUNDS}).values())
     }
     wanted = {name: given[name] for name in HELP} | {"velocity": velocity}
-    allowed = replace_limits(tenant_id=DEFAULT_TENANT_ID, uuid=uuid, wanted=wanted)
+    allowed = replace_limits(tenant_id=caller().tenant_id, uuid=uuid, wanted=wanted)
     print_limits(allowed, as_json=as_json)
 
 

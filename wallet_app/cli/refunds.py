@@ -11,11 +11,11 @@ from wallet_app.cli import output
 from wallet_app.cli.parameters import FieldType, json_option
 from wallet_app.cli.wallets import UUID_TYPE, carry_out, with_currency
 from wallet_app.database import reading
+from wallet_app.http.caller import caller
 from wallet_app.http.fields import Amount
 from wallet_app.http.money_schemas import DescribedMove, RefundedSoFar
 from wallet_app.ledger.operation_types import OperationType
 from wallet_app.ledger.rules import ZERO, Operation
-from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.refunds import queries
 from wallet_app.refunds.schemas import RefundOperation, answer_of
 
@@ -43,10 +43,10 @@ def refund_command(
     as_json: bool,
 ) -> None:
     with reading() as connection:
-        refunded = queries.find(connection, DEFAULT_TENANT_ID, original)
+        refunded = queries.find(connection, caller().tenant_id, original)
     wallet_uuid, target_uuid = refunded.wallets
     operation = Operation(
-        tenant_id=DEFAULT_TENANT_ID,
+        tenant_id=caller().tenant_id,
         operation_type=OperationType.REFUND,
         wallet_uuid=wallet_uuid,
         target_uuid=target_uuid,

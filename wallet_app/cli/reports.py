@@ -11,9 +11,9 @@ from tqdm import tqdm
 from wallet_app.background import heartbeat
 from wallet_app.cli import output
 from wallet_app.cli.parameters import FieldType, json_option
+from wallet_app.http.caller import caller
 from wallet_app.http.fields import Moment, Uuid
 from wallet_app.ledger import money
-from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.statements import files, lifecycle, writer
 from wallet_app.statements.schemas import FORMATS
 from wallet_app.statistics import rebuild, rollup, service_statistics, summaries
@@ -109,7 +109,7 @@ def statement_command(
     wallet_uuid: UUID, from_at: datetime, to_at: datetime, file_format: str, out: Path
 ) -> None:
     """Write a wallet's statement to a file, here and now."""
-    wallet = DEFAULT_TENANT_ID, wallet_uuid
+    wallet = caller().tenant_id, wallet_uuid
     pinned = lifecycle.pin_down(
         wallet, from_at=from_at, to_at=to_at, file_format=file_format
     )
@@ -139,7 +139,7 @@ def stats_command(as_json: bool) -> None:
     today = summaries.today(UTC_ZONE)
     with service_statistics.snapshot() as connection:
         figures = service_statistics.read_service_statistics(
-            connection, DEFAULT_TENANT_ID, first_day=today, last_day=today
+            connection, caller().tenant_id, first_day=today, last_day=today
         )
     if as_json:
         output.document(ServiceStatistics().dump(figures))

@@ -13,6 +13,7 @@ from flask.cli import with_appcontext
 from tqdm import tqdm
 
 from wallet_app.cli import generation, output
+from wallet_app.http.caller import caller
 from wallet_app.ledger import posting, wallets
 from wallet_app.ledger.posting import Outcome, Unit
 from wallet_app.ledger.rules import Operation, Refusal
@@ -81,7 +82,7 @@ def create_wallets(new_wallets: list[ImportedWallet]) -> int:
     created = 0
     with progress(len(new_wallets), "wallet") as bar:
         for chunk in chunks(new_wallets):
-            created += wallets.create_many(chunk)
+            created += wallets.create_many(chunk, tenant_id=caller().tenant_id)
             bar.update(len(chunk))
     return created
 

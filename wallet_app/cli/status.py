@@ -9,7 +9,7 @@ from flask.cli import with_appcontext
 
 from wallet_app.cli.parameters import FieldType, json_option
 from wallet_app.cli.wallets import UUID_TYPE, show_wallet
-from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
+from wallet_app.http.caller import caller
 from wallet_app.status.changing import ACTIVE, CLOSED, FROZEN, change
 from wallet_app.status.schemas import BLOCKS, Reason
 
@@ -47,7 +47,7 @@ def act(
     status: str, *, uuid: UUID, reason: str, as_json: bool, block: str | None = None
 ) -> None:
     change(
-        tenant_id=DEFAULT_TENANT_ID,
+        tenant_id=caller().tenant_id,
         uuid=uuid,
         status=status,
         blocks=block,

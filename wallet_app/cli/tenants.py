@@ -1,5 +1,7 @@
-"""`flask wallet tenants`, and the audit log of one of them."""
+"""`flask wallet --tenant` and `tenants`, and the audit log of one of them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -9,18 +11,36 @@ from wallet_app.access import audit, tenants
 from wallet_app.access.schemas import AuditDetails, NewKey
 from wallet_app.cli import output
 from wallet_app.cli.parameters import FieldType, json_option
+from wallet_app.config import TENANT_NAME
 from wallet_app.database import reading
+from wallet_app.http.caller import Caller, caller, commanding
 from wallet_app.http.fields import moment_text
 
 MAX_ROWS = 1000
 # A tenant's name has the form of a key's.
 NAME = FieldType("name", NewKey().fields["name"])
-tenant_option = click.option(
-    "--tenant", type=NAME, default="default", show_default=True, help="Whose."
+tenant_option = click.Option(
+    ["--tenant"],
+    type=NAME,
+    envvar=TENANT_NAME,
+    show_envvar=True,
+    help="Whose wallets, webhooks, keys, ...; without it, the default tenant's.",
 )
 limit_option = click.option(
     "--limit", type=click.IntRange(1, MAX_ROWS), default=100, show_default=True
 )
+
+
+@contextmanager
+def commanding_for(name: str) -> Iterator[None]:
+    """Carry out a command for the tenant of this name; raises TenantNotFound."""
+    with reading() as connection:
+        tenant_id = tenants.find(connection, name).id
+    before = commanding.set(Caller(tenant_id))
+    try:
+        yield
+    finally:
+        commanding.reset(before)
 
 
 @click.group("tenants")
@@ -57,21 +77,20 @@ def list_command(limit: int, after: str, as_json: bool) -> None:
 
 
 @click.command("audit-log")
-@tenant_option
 @limit_option
 @click.option("--action", help="Only these acts, such as key.revoked.")
 @click.option("--object", "subject", help="Only what was done to this id.")
 @json_option
 @with_appcontext
 def audit_log_command(
-    *, tenant: str, limit: int, action: str | None, subject: str | None, as_json: bool
+    *, limit: int, action: str | None, subject: str | None, as_json: bool
 ) -> None:
     """Show who has done what to keys, webhooks and the like, newest first."""
     given = {"action": action, "object": subject}
     with reading() as connection:
         rows = audit.list_page(
             connection,
-            tenants.find(connection, tenant).id,
+            caller().tenant_id,
             limit=limit,
             before=None,
             filters={name: one for name, one in given.items() if one is not None},

@@ -18,6 +18,7 @@ from wallet_app.cli import output
 from wallet_app.cli.parameters import FieldType, json_option
 from wallet_app.database import reading
 from wallet_app.errors import InvalidRequest
+from wallet_app.http.caller import caller
 from wallet_app.http.fields import Amount, Labels, Moment, Uuid
 from wallet_app.http.metadata import MetadataPart
 from wallet_app.http.money_requests import ledger, receipt_of
@@ -28,7 +29,6 @@ from wallet_app.ledger import money, wallets
 from wallet_app.ledger.operation_types import EntryType, OperationType
 from wallet_app.ledger.posting import Receipt
 from wallet_app.ledger.rules import Entry, Operation
-from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 
 MAX_ROWS = 1000
 # By detail of a wallet, what says nothing of it.
@@ -80,7 +80,9 @@ def create_command(
 ) -> None:
     """Create a wallet."""
     given = given_details(details)
-    uuid, created = wallets.create(currency=currency, uuid=uuid, **given)
+    uuid, created = wallets.create(
+        tenant_id=caller().tenant_id, currency=currency, uuid=uuid, **given
+    )
     if not created:
         click.echo("Replayed: the wallet was there already.", err=True)
     show_wallet(uuid, as_json=as_json)
@@ -108,7 +110,7 @@ def set_command(
     changes = given | {name: NOTHING[name] for name in cleared}
     if not changes:
         raise click.UsageError("Give --owner, --name, --label, --metadata or --clear.")
-    wallets.change(tenant_id=DEFAULT_TENANT_ID, uuid=uuid, changes=changes)
+    wallets.change(tenant_id=caller().tenant_id, uuid=uuid, changes=changes)
     show_wallet(uuid, as_json=as_json)
 
 
@@ -131,7 +133,7 @@ def carry_out(operation: Operation) -> Receipt:
 
 def show_wallet(uuid: UUID, *, as_json: bool) -> None:
     with reading() as connection:
-        wallet = wallets.find(connection, DEFAULT_TENANT_ID, uuid)
+        wallet = wallets.find(connection, caller().tenant_id, uuid)
     if as_json:
         output.document(WalletDetails().dump(wallet))
         return
@@ -199,7 +201,7 @@ def history_command(
         raise click.BadParameter(message, param_hint="--cursor") from None
     given = {"operation_type": entry_type, "since": since, "until": until}
     with reading() as connection:
-        wallet = wallets.find(connection, DEFAULT_TENANT_ID, uuid)
+        wallet = wallets.find(connection, caller().tenant_id, uuid)
         entries = queries.list_entries(
             connection,
             wallet.id,
@@ -281,7 +283,7 @@ def move(
 ) -> None:
     """Post one operation the way the API does, and print its transaction."""
     operation = Operation(
-        tenant_id=DEFAULT_TENANT_ID,
+        tenant_id=caller().tenant_id,
         operation_type=operation_type,
         wallet_uuid=uuid,
         amount=amount,

@@ -8,8 +8,8 @@ from flask.cli import with_appcontext
 from wallet_app.cli import output
 from wallet_app.cli.parameters import FieldType, json_option
 from wallet_app.database import AnyRow
+from wallet_app.http.caller import caller
 from wallet_app.http.fields import Uuid, moment_text
-from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 from wallet_app.webhooks import deliveries, registry
 from wallet_app.webhooks.routes import details
 from wallet_app.webhooks.schemas import (
@@ -32,7 +32,7 @@ def webhooks_group() -> None:
 @with_appcontext
 def list_command(as_json: bool) -> None:
     """List all webhooks, oldest first."""
-    found = registry.list_all(DEFAULT_TENANT_ID)
+    found = registry.list_all(caller().tenant_id)
     if as_json:
         output.document(WebhookDetails().dump(found, many=True))
         return
@@ -74,7 +74,7 @@ def add_command(
 ) -> None:
     """Add a webhook, and show its secret this once."""
     webhook = registry.create(
-        DEFAULT_TENANT_ID,
+        caller().tenant_id,
         url=url,
         event_types=list(event_types),
         description=description,
@@ -91,7 +91,7 @@ def add_command(
 @with_appcontext
 def test_command(webhook_id: UUID, as_json: bool) -> None:
     """Have a worker deliver an event of the type webhook.test."""
-    delivery = deliveries.send_test(DEFAULT_TENANT_ID, webhook_id)
+    delivery = deliveries.send_test(caller().tenant_id, webhook_id)
     show(delivery, as_json=as_json)
 
 
@@ -102,7 +102,7 @@ def test_command(webhook_id: UUID, as_json: bool) -> None:
 @with_appcontext
 def redeliver_command(webhook_id: UUID, delivery_id: UUID, as_json: bool) -> None:
     """Have a worker deliver something once more."""
-    delivery = deliveries.redeliver(DEFAULT_TENANT_ID, webhook_id, delivery_id)
+    delivery = deliveries.redeliver(caller().tenant_id, webhook_id, delivery_id)
     show(delivery, as_json=as_json)
 
 

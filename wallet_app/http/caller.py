@@ -1,5 +1,6 @@
-"""Who makes the request that is being answered."""
+"""Who makes the request that is being answered, or has given the command."""
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from flask import g, has_request_context
@@ -21,11 +22,13 @@ class Caller:
 
 
 ANYBODY = Caller()
+# Outside of requests: who has given a command, whose option names a tenant.
+commanding: ContextVar[Caller] = ContextVar("commanding", default=ANYBODY)
 
 
 def caller() -> Caller:
     """The request's caller; the default tenant where access is not controlled."""
     if not has_request_context():
-        return ANYBODY
+        return commanding.get()
     known: Caller = g.get("caller", ANYBODY)
     return known

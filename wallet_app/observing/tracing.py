@@ -1,4 +1,5 @@
-"""Traces, with OpenTelemetry: a span for each request, one for each batch of them.
+"""Traces, with OpenTelemetry: a span for each request, one for each batch of them,
+and one for each attempt to deliver a webhook.
 
 Made by hand: OpenTelemetry's own way of watching Flask costs a sixth of a request even
 where it samples nothing. Which requests are sampled, and where spans go, is said by the
@@ -7,8 +8,10 @@ OTEL_* variables: https://opentelemetry.io/docs/specs/otel/configuration/
 
 import os
 import time
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial
+from uuid import UUID
 
 from flask import g
 from opentelemetry.context import Context
@@ -33,7 +36,9 @@ from wallet_app.errors import request_id
 from wallet_app.ledger.observer import Observer, Times
 from wallet_app.ledger.posting import Outcome, Unit
 from wallet_app.observing.requests import Answer
-from wallet_app.observing.traceparent import TraceParent, of_request
+from wallet_app.observing.traceparent import HEADER, TraceParent, of_request
+from wallet_app.webhooks.delivering import Headers, Trace
+from wallet_app.webhooks.settling import Attempt
 
 
 def export_in_batches() -> SpanProcessor:
@@ -52,12 +57,16 @@ class Tracing(Observer):
         self.waiting: dict[int, Span] = {}
 
     @cached_property
-    def tracer(self) -> Tracer:
+    def provider(self) -> TracerProvider:
         """Made for the first request: its thread would not survive a fork."""
         name = os.environ.get("OTEL_SERVICE_NAME", "wallet")
         provider = TracerProvider(resource=Resource.create({SERVICE_NAME: name}))
         provider.add_span_processor(self.make_processor())
-        return provider.get_tracer("wallet_app")
+        return provider
+
+    @cached_property
+    def tracer(self) -> Tracer:
+        return self.provider.get_tracer("wallet_app")
 
     def begin(self) -> None:
         """A request's span, which belongs to the client's trace, if there is one."""
@@ -65,12 +74,9 @@ class Tracing(Observer):
         context = None if trace is None else context_of(trace)
         span = self.tracer.start_span("request", context, SpanKind.SERVER)
         if span.is_recording():
-            known = span.get_span_context()
             here = g._get_current_object()
             here.span = span
-            here.trace = TraceParent(
-                f"{known.trace_id:032x}", f"{known.span_id:016x}", sampled=True
-            )
+            here.trace = trace_parent_of(span)
 
     def end(self, answer: Answer) -> None:
         span = span_of_request()
@@ -118,6 +124,40 @@ class Tracing(Observer):
             },
         )
         span.end(int((at + times.committed) * 1e9))
+
+    @contextmanager
+    def deliveries(self) -> Iterator[Trace]:
+        """What traces the deliveries of a run; its last spans are sent at its end."""
+        try:
+            # The tracer is made here, and not by several threads that send at once.
+            yield partial(trace_delivery, self.tracer)
+        finally:
+            # A worker's process ends without atexit, which would see to that.
+            self.provider.force_flush()
+
+
+def trace_delivery(
+    tracer: Tracer, delivery_id: UUID, make_attempt: Callable[[Headers], Attempt]
+) -> Attempt:
+    """Make an attempt in a span of its own, which the receiver is told."""
+    with tracer.start_as_current_span(
+        "deliver a webhook",
+        kind=SpanKind.CLIENT,
+        attributes={"wallet.delivery": str(delivery_id)},
+    ) as span:
+        attempt = make_attempt({HEADER: trace_parent_of(span).header()})
+        if attempt.status is not None:
+            span.set_attribute("http.response.status_code", attempt.status)
+        if not attempt.succeeded:
+            span.set_status(Status(StatusCode.ERROR, attempt.error))
+    return attempt
+
+
+def trace_parent_of(span: Span) -> TraceParent:
+    known = span.get_span_context()
+    return TraceParent(
+        f"{known.trace_id:032x}", f"{known.span_id:016x}", known.trace_flags.sampled
+    )
 
 
 def span_of_request() -> Span | None:

@@ -49,6 +49,7 @@ def init_app(app: Flask, settings: Settings) -> Observer:
 
         tracing = Tracing()
         app.extensions["tracing"] = tracing
+        app.extensions["trace_deliveries"] = tracing.deliveries
         observers.append(tracing)
         at_begin.append(tracing.begin)
         at_end.append(tracing.end)

@@ -7,12 +7,15 @@ send, so that an endpoint that hangs holds nothing else up.
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
+from flask import current_app
 from sqlalchemy import ARRAY, Uuid, exists, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -30,6 +33,10 @@ from wallet_app.webhooks.sending import FAILURES, Endpoint
 from wallet_app.webhooks.settling import Attempt
 
 logger = logging.getLogger(__name__)
+
+Headers = dict[str, str]
+# Makes an attempt for a delivery's id, with the headers that tell of its trace.
+Trace = Callable[[UUID, Callable[[Headers], Attempt]], Attempt]
 
 TICK_S = 0.1
 # Without a webhook there is nothing that could be late.
@@ -49,20 +56,29 @@ LOOK = select(
 )
 
 
-def send(lane: Lane, *, private: bool) -> list[Attempt]:
+def untraced(_: UUID, make_attempt: Callable[[Headers], Attempt]) -> Attempt:
+    return make_attempt({})
+
+
+def send(lane: Lane, *, private: bool, trace: Trace = untraced) -> list[Attempt]:
     """Send a lane's deliveries until one fails or the time is over."""
     attempts: list[Attempt] = []
     ends = time.monotonic() + LANE_S
     with Endpoint(lane.webhook.url, private=private) as endpoint:
         for delivery, body in zip(lane.deliveries, lane.bodies, strict=True):
-            attempts.append(attempt(endpoint, lane.keys, delivery.id, body))
+            make_attempt = partial(attempt, endpoint, lane.keys, delivery.id, body)
+            attempts.append(trace(delivery.id, make_attempt))
             if not attempts[-1].succeeded or time.monotonic() > ends:
                 break
     return attempts
 
 
 def attempt(
-    endpoint: Endpoint, keys: Sequence[str], delivery_id: UUID, body: str
+    endpoint: Endpoint,
+    keys: Sequence[str],
+    delivery_id: UUID,
+    body: str,
+    trace_headers: Headers,
 ) -> Attempt:
     headers = {
         "content-type": "application/json",
@@ -70,6 +86,7 @@ def attempt(
         **signing.headers(
             body, delivery_id=str(delivery_id), now=datetime.now(UTC), keys=keys
         ),
+        **trace_headers,
     }
     try:
         status = endpoint.post(body.encode(), headers)
@@ -89,6 +106,7 @@ class Deliverer:
 
     senders: ThreadPoolExecutor
     private: bool
+    trace: Trace = untraced
     lanes: dict[Future[list[Attempt]], Lane] = field(default_factory=dict)
 
     def step(self) -> bool:
@@ -105,7 +123,9 @@ class Deliverer:
         for webhook_id in seen.due:
             if len(self.lanes) < MOST_LANES:
                 for lane in claiming.claim(webhook_id, busy=busy[webhook_id]):
-                    sending = self.senders.submit(send, lane, private=self.private)
+                    sending = self.senders.submit(
+                        send, lane, private=self.private, trace=self.trace
+                    )
                     self.lanes[sending] = lane
         return bool(seen.anybody)
 
@@ -129,13 +149,23 @@ def look() -> AnyRow:
 def deliver_for(seconds: float) -> None:
     """Deliver for some time, or until the worker ends."""
     ends = time.monotonic() + seconds
-    with ThreadPoolExecutor(MOST_LANES, thread_name_prefix="webhook") as senders:
-        deliverer = Deliverer(senders, registry.private_allowed())
+    with (
+        tracing() as trace,
+        ThreadPoolExecutor(MOST_LANES, thread_name_prefix="webhook") as senders,
+    ):
+        deliverer = Deliverer(senders, registry.private_allowed(), trace)
         while time.monotonic() < ends and not ending.is_near():
             began = time.monotonic()
             tick_s = step_through_outages(deliverer)
             time.sleep(max(0.0, tick_s - (time.monotonic() - began)))
         deliverer.finish()
+
+
+def tracing() -> AbstractContextManager[Trace]:
+    """For a run; what is above this room traces it, if anything does."""
+    make: Callable[[], AbstractContextManager[Trace]] | None
+    make = current_app.extensions.get("trace_deliveries")
+    return make() if make else nullcontext(untraced)
 
 
 def step_through_outages(deliverer: Deliverer) -> float:
