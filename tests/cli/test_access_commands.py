@@ -14,9 +14,9 @@ def run(runner, *arguments, exit_code=0):
     return result.output
 
 
-def create(runner, *more, scopes="wallets:read", of=()):
+def create(runner, *more, scopes="wallets:read"):
     options = ("--name", "shop", "--scopes", scopes, "--json", *more)
-    return json.loads(run(runner, *of, "keys", "create", *options))
+    return json.loads(run(runner, "keys", "create", *options))
 
 
 def test_a_key_is_made_listed_rotated_and_revoked(runner, context):
@@ -44,20 +44,19 @@ def test_all_scopes_have_a_short_name(runner, context):
 
 def test_a_tenant_has_keys_and_a_log_of_its_own(runner, context):
     run(runner, "tenants", "create", "acme")
-    acme = ("--tenant", "acme")
-    made = create(runner, of=acme)
+    made = create(runner, "--tenant", "acme")
     assert json.loads(run(runner, "keys", "list", "--json")) == []
-    (listed,) = json.loads(run(runner, *acme, "keys", "list", "--json"))
+    (listed,) = json.loads(run(runner, "keys", "list", "--tenant", "acme", "--json"))
     assert listed["id"] == made["id"]
     names = [
         one["name"] for one in json.loads(run(runner, "tenants", "list", "--json"))
     ]
     assert names == ["acme", "default"]
     assert "acme" not in run(runner, "tenants", "list", "--after", "acme")
-    log = json.loads(run(runner, *acme, "audit-log", "--json"))
+    log = json.loads(run(runner, "audit-log", "--tenant", "acme", "--json"))
     assert [one["action"] for one in log] == ["key.created", "tenant.created"]
     assert {one["actor"] for one in log} == {"cli"}
-    line = run(runner, *acme, "audit-log", "--action", "key.created")
+    line = run(runner, "audit-log", "--tenant", "acme", "--action", "key.created")
     assert made["id"] in line
     assert json.loads(run(runner, "audit-log", "--json", "--object", "acme")) == []
 
@@ -69,7 +68,7 @@ def test_a_tenant_has_keys_and_a_log_of_its_own(runner, context):
         (["keys", "create", "--name", "", "--scopes", "all"], 2, "name"),
         (["keys", "create", "--name", "a"], 2, "--scopes"),
         (
-            ["--tenant", "none", "keys", "create", "--name", "a", "--scopes", "all"],
+            ["keys", "create", "--name", "a", "--scopes", "all", "--tenant", "none"],
             1,
             "tenant_not_found",
         ),
@@ -82,7 +81,7 @@ def test_a_tenant_has_keys_and_a_log_of_its_own(runner, context):
             "validation_failed",
         ),
         (["keys", "show", "nobody"], 1, "key_not_found"),
-        (["--tenant", "none", "keys", "list"], 1, "tenant_not_found"),
+        (["keys", "list", "--tenant", "none"], 1, "tenant_not_found"),
         (["tenants", "create", "default"], 1, "tenant_exists"),
     ],
 )

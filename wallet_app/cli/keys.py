@@ -10,7 +10,7 @@ from wallet_app.access import keys
 from wallet_app.access.schemas import KeyDetails, KeyWithSecret, NewKey
 from wallet_app.cli import output
 from wallet_app.cli.parameters import FieldType, json_option
-from wallet_app.cli.tenants import limit_option
+from wallet_app.cli.tenants import limit_option, may_name_tenant
 from wallet_app.database import reading
 from wallet_app.http.caller import caller
 from wallet_app.http.fields import Moment, moment_text
@@ -57,7 +57,7 @@ def keys_group() -> None:
     help="When it ends, such as 2027-01-01T00:00:00Z. Default: when it is revoked.",
 )
 @json_option
-@with_appcontext
+@may_name_tenant
 def create_command(
     *,
     name: str,
@@ -75,7 +75,7 @@ def create_command(
 @keys_group.command("list")
 @limit_option
 @json_option
-@with_appcontext
+@may_name_tenant
 def list_command(limit: int, as_json: bool) -> None:
     """List a tenant's keys, newest first."""
     with reading() as connection:

@@ -1,7 +1,8 @@
 """`flask wallet --tenant` and `tenants`, and the audit log of one of them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import wraps
 from typing import Any
 
 import click
@@ -43,6 +44,19 @@ def commanding_for(name: str) -> Iterator[None]:
         commanding.reset(before)
 
 
+def may_name_tenant(command: Callable[..., None]) -> Callable[..., None]:
+    """For commands whose subject is a tenant: it may be named behind them as well."""
+
+    @click.option("--tenant", type=NAME, help="Whose.")
+    @with_appcontext
+    @wraps(command)
+    def carry_out(*, tenant: str | None, **options: Any) -> None:
+        with commanding_for(tenant) if tenant else nullcontext():
+            command(**options)
+
+    return carry_out
+
+
 @click.group("tenants")
 def tenants_group() -> None:
     """Keep worlds of wallets apart in one service."""
@@ -81,7 +95,7 @@ def list_command(limit: int, after: str, as_json: bool) -> None:
 @click.option("--action", help="Only these acts, such as key.revoked.")
 @click.option("--object", "subject", help="Only what was done to this id.")
 @json_option
-@with_appcontext
+@may_name_tenant
 def audit_log_command(
     *, limit: int, action: str | None, subject: str | None, as_json: bool
 ) -> None:
