@@ -26,12 +26,34 @@ BOOKS = {
         books.ENTRIES_NOT_TOLD_OF_ONCE
     ),
     "an event is out of its place in the feed": books.EVENTS_OUT_OF_PLACE,
-    "a balance is negative": "SELECT uuid FROM wallets WHERE balance < 0",
+    "a wallet holds what none of its holds has": (
+        books.WALLETS_THAT_HOLD_WHAT_NO_HOLD_HAS
+    ),
+    "a hold differs from its entries": books.HOLDS_THAT_DIFFER_FROM_THEIR_ENTRIES,
+    "refunds differ from what they refund": (
+        books.ORIGINALS_THAT_DIFFER_FROM_THEIR_REFUNDS
+    ),
+    "a wallet has less than its minimum": (
+        "SELECT uuid FROM wallets WHERE balance - held < minimum_balance"
+    ),
+    "a wallet has more than its maximum": (
+        "SELECT uuid FROM wallets JOIN wallet_limits ON wallet_id = wallets.id"
+        " WHERE balance > maximum_balance"
+    ),
+    "more is counted or let out than a period allows": (
+        "SELECT wallet_id, amount, counted FROM wallet_velocities AS velocity"
+        " CROSS JOIN LATERAL ("
+        "  SELECT coalesce(sum(amount), 0) AS counted FROM transactions"
+        "  WHERE wallet_id = velocity.wallet_id AND created_at >= start"
+        "  AND operation_type IN ('WITHDRAW', 'TRANSFER_OUT', 'HOLD', 'HOLD_INCREASE')"
+        " ) AS history WHERE amount <> counted OR counted > max_amount"
+    ),
 }
 STORED_ENTRIES = (
     "SELECT coalesce(reference_id, transfer_id)::text, transactions.id,"
-    " wallets.uuid::text, seq, operation_type, amount, balance_before, balance_after"
-    " FROM transactions JOIN wallets ON wallets.id = wallet_id"
+    " wallets.uuid::text, seq, operation_type, amount, balance_before, balance_after,"
+    " held_after FROM transactions JOIN wallets ON wallets.id = wallet_id"
+    " WHERE operation_type <> 'EXPIRY'"
 )
 Entry = tuple[Any, ...]
 

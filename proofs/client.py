@@ -188,3 +188,13 @@ async def make_wallets(
             assert answer.status == 200, answer.body
     client.close()
     return wallets
+
+
+async def limit_wallets(port: int, wallets: Sequence[str], limits: object) -> None:
+    """Give each of the wallets these limits."""
+    client = Client(port)
+    for wallet in wallets:
+        path = f"/api/v1/wallets/{wallet}/limits"
+        answer = await client.call("PUT", path, limits)
+        assert answer.status == 200, answer.body
+    client.close()

@@ -68,15 +68,30 @@ def check_books(evidence: Evidence, connection: psycopg.Connection) -> None:
             "each transfer has two entries that agree",
             books.TRANSFERS_WITHOUT_TWO_MATCHING_ENTRIES,
         ),
+        (
+            "what a wallet holds is what is left of its open holds",
+            books.WALLETS_THAT_HOLD_WHAT_NO_HOLD_HAS,
+        ),
+        (
+            "each hold is what its entries make it",
+            books.HOLDS_THAT_DIFFER_FROM_THEIR_ENTRIES,
+        ),
+        (
+            "what was refunded is what its refunds add up to, and no more than moved",
+            books.ORIGINALS_THAT_DIFFER_FROM_THEIR_REFUNDS,
+        ),
     ):
         evidence.check_none(fact, connection.execute(query.encode()))
 
 
 def times_applied(connection: psycopg.Connection) -> dict[str, int]:
-    """How often each reference was applied, as the histories show it."""
+    """How often each reference was applied, as the histories show it.
+
+    Expiries are the service's own: nobody has asked for them.
+    """
     rows = connection.execute(
-        "SELECT coalesce(reference_id, transfer_id)::text, count(*) FROM transactions"
-        " WHERE operation_type <> 'TRANSFER_IN' GROUP BY 1"
+        "SELECT reference_id::text, count(*) FROM transactions"
+        " WHERE reference_id IS NOT NULL AND operation_type <> 'EXPIRY' GROUP BY 1"
     )
     return dict(rows.fetchall())
 

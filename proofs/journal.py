@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from proofs.orders import Entries, Order, Outcome, entries_of
+from proofs.orders import Entries, Order, Outcome
 
 SAMPLE_EVERY = 100
 NOT_APPLIED = "503, applied: no"
@@ -98,7 +98,9 @@ class Reading:
 
     def note_order(self, order: Order) -> None:
         self.unsettled[order.keys[0]] = order
-        self.asked |= {one["reference_id"]: entries_of(one) for one in order.members}
+        # JSON has made lists of them.
+        asked = [[(*entry,) for entry in entries] for entries in order.asked]
+        self.asked |= dict(zip(order.keys, asked, strict=True))
         if order.is_atomic:
             self.atomic.append(order.keys)
 

@@ -9,25 +9,28 @@ import asyncio
 import random
 import signal
 import time
+from datetime import timedelta
 from pathlib import Path
 
 from proofs.client import Answer, Client, NoAnswer
 from proofs.journal import Journal, Reading
-from proofs.orders import AGAIN, Order, Outcome, outcomes, random_order
+from proofs.orders import AGAIN, Customer, Order, Outcome, outcomes
 
 CONNECTIONS = 8
 MOST_THOUGHT_S = 0.03
 PAUSE_S = 0.2
 RETRY_TIMEOUT_S = 150
-TYPES = ("DEPOSIT", "WITHDRAW", "TRANSFER")
+TYPES = ("DEPOSIT", "WITHDRAW", "TRANSFER", "HOLD", "HOLD", "REFUND")
+# Some end by themselves while the proof goes on, but none while an order is repeated.
+HOLDS_LAST = timedelta(seconds=30)
 
 
 class Trader:
     def __init__(self, port: int, path: Path, wallets: list[str]) -> None:
         self.port = port
-        self.wallets = wallets
         self.journal = Journal(path)
         self.chance = random.Random()
+        self.customer = Customer(self.chance, wallets, TYPES, HOLDS_LAST)
         self.stopped = False
         past = Reading(path)
         past.read_on()
@@ -50,9 +53,11 @@ class Trader:
                 order = self.pending.pop()
             else:
                 await asyncio.sleep(self.chance.uniform(0, MOST_THOUGHT_S))
-                order = random_order(self.chance, self.wallets, TYPES)
+                order = self.customer.order()
                 self.journal.sending(order)
-            self.journal.answered(order, await self.settle(client, order))
+            found = await self.settle(client, order)
+            self.journal.answered(order, found)
+            self.customer.note(order, found)
         client.close()
 
     async def settle(self, client: Client, order: Order) -> list[Outcome]:

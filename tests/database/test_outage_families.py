@@ -80,6 +80,33 @@ def test_what_a_failing_database_says_is_no_defect_anywhere(
         assert send(client, call).status_code < 300
 
 
+@pytest.mark.parametrize("state", ["08006", "25006", "57014"])
+def test_what_acts_on_a_hold_or_a_refund_says_that_nothing_was_applied(
+    client, two, saying, state
+):
+    """The hold, or what is refunded, is looked up before anything is posted."""
+    amount = {"amount": "1.00"}
+    deposit = client.post(f"{WALLETS}/{two[0]}/operation", json=money_calls(*two)[0][2])
+    hold = client.post(f"{WALLETS}/{two[0]}/holds", json=amount).json["hold"]["id"]
+    paid = deposit.json["reference_id"]
+    members = [
+        {"operation_type": "VOID", "hold": hold},
+        {"operation_type": "REFUND", "refund_of": paid},
+    ]
+    with saying(state):
+        for call in [
+            ("POST", f"/api/v1/holds/{hold}/capture", {}),
+            ("POST", f"/api/v1/holds/{hold}/increase", amount),
+            ("POST", f"/api/v1/holds/{hold}/void", {}),
+            ("POST", f"/api/v1/operations/{paid}/refund", amount),
+            *(
+                ("POST", "/api/v1/operations/batch", {"operations": [one]})
+                for one in members
+            ),
+        ]:
+            assert_try_again(send(client, call), applied="no")
+
+
 @pytest.mark.parametrize("state", LINK_OF_NO_USE + NOT_NOW)
 @pytest.mark.parametrize("kind", ["money", "write", "read"])
 def test_connection_leaves_the_pool_if_its_link_is_of_no_use(

@@ -40,6 +40,7 @@ from wallet_app.http.money_requests import (
     MONEY_PARAMETERS,
     MONEY_PROBLEMS,
     carry_out,
+    nothing_posted,
     operation_from,
 )
 from wallet_app.http.pages import decode_position, page_of
@@ -141,7 +142,7 @@ def increase_hold(body: dict[str, Any], hold_id: UUID) -> Any:
 
 def act_on(hold_id: UUID, body: dict[str, Any], operation_type: OperationType) -> Any:
     """Post an operation of a hold; the answer, the status and the headers."""
-    with settled() as connection:
+    with nothing_posted(), settled() as connection:
         hold = queries.find(connection, caller().tenant_id, hold_id)
     operation = operation_from(
         body,

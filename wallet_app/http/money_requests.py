@@ -1,12 +1,16 @@
 """What requests that move money share: from their headers to an operation of the
 ledger, from its outcome to an answer, and how the API's description tells of both."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid5
 
 from flask import current_app, request
 from uuid_utils.compat import uuid7
 
+from wallet_app.database.outages import is_outage
 from wallet_app.errors import (
     BY_CODE,
     BalanceLimitExceeded,
@@ -17,6 +21,7 @@ from wallet_app.errors import (
     InvalidRequest,
     LimitExceeded,
     PreconditionFailed,
+    Unavailable,
     WalletError,
     WalletNotActive,
     WalletNotFound,
@@ -30,6 +35,8 @@ from wallet_app.ledger.group_commit import GroupCommit
 from wallet_app.ledger.operation_types import OperationType
 from wallet_app.ledger.posting import Outcome, Receipt, Unit
 from wallet_app.ledger.rules import ZERO, Operation, Refusal
+
+logger = logging.getLogger(__name__)
 
 MAX_KEY_LENGTH = 255
 KEY_NAMESPACE = UUID("5a1f0f3c-6a3e-4d0a-9d5e-0c1b8f6f7e21")
@@ -124,6 +131,18 @@ def operation_from(
         expires_at=body.get("expires_at"),
         expected_refunded=body.get("expected_refunded"),
     )
+
+
+@contextmanager
+def nothing_posted() -> Iterator[None]:
+    """Around what is looked up before: an outage says that nothing was applied."""
+    try:
+        yield
+    except Exception as error:
+        if not is_outage(error):
+            raise
+        logger.warning("database, before posting: %s", error)
+        raise Unavailable(applied="no") from error
 
 
 def is_dry_run() -> bool:

@@ -8,7 +8,7 @@ from uuid_utils.compat import uuid7
 
 from wallet_app.database import settled
 from wallet_app.http.caller import caller
-from wallet_app.http.money_requests import error_of, key_from_header
+from wallet_app.http.money_requests import error_of, key_from_header, nothing_posted
 from wallet_app.ledger import holds, refunds
 from wallet_app.ledger.operation_types import OperationType
 from wallet_app.ledger.posting import Outcome, Unit
@@ -23,7 +23,8 @@ def unit_from(body: dict[str, Any]) -> Unit:
         member["reference_id"] or (uuid5(key, str(index)) if key else uuid7())
         for index, member in enumerate(members)
     ]
-    operations = operations_from(tenant_id, members, references)
+    with nothing_posted():
+        operations = operations_from(tenant_id, members, references)
     return Unit(operations, atomic=body["atomic"])
 
 

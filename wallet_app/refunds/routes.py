@@ -18,6 +18,7 @@ from wallet_app.http.money_requests import (
     MONEY_PARAMETERS,
     MONEY_PROBLEMS,
     carry_out,
+    nothing_posted,
     operation_from,
 )
 from wallet_app.http.scopes import Scope
@@ -56,7 +57,7 @@ def refund_operation(body: dict[str, Any], reference_id: UUID) -> Any:
     In parts, until nothing is left. A transfer's money goes back from who got it, of
     whose wallet `If-Match` speaks. `reason` stands for `description`.
     """
-    with settled() as connection:
+    with nothing_posted(), settled() as connection:
         original = queries.find(connection, caller().tenant_id, reference_id)
     wallet_uuid, target_uuid = original.wallets
     operation = operation_from(
