@@ -5,8 +5,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.model.bank import SIGNS
-from wallet_app.ledger.operation_types import OperationType
+from tests.model.accounts import SIGNS
+from wallet_app.ledger.operation_types import ASKED_FOR
 
 NOBODY = -1
 NOBODYS_UUID = "00000000-0000-4000-8000-00000000dead"
@@ -16,6 +16,8 @@ NOBODYS_UUID = "00000000-0000-4000-8000-00000000dead"
 class Draft:
     """An operation; wallets are places in the list of wallets, modulo its length.
 
+    One that acts on a hold or is a refund has in `wallet` the hold's or the original's
+    place, the newest first. `takes_all` leaves the amount out where that may be.
     `key_in` is where its key goes: "body", "header", "both" or "nowhere".
     """
 
@@ -27,6 +29,10 @@ class Draft:
     metadata: dict[str, Any] | None
     key_in: str
     if_match: int | None = None
+    takes_all: bool = False
+    final: bool = False
+    days: int | None = None
+    expects: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,14 +73,9 @@ metadata = st.one_of(
 )
 owners = st.sampled_from([None, "ann", "bob"])
 labels = st.lists(st.sampled_from(["vip", "eu", "new"]), max_size=3, unique=True)
-# Whatever moves money by itself; the bank must know it. Holds: tests/holds, refunds:
-# tests/refunds.
-KINDS = st.sampled_from(
-    [
-        "DEPOSIT",
-        *(str(one) for one in OperationType if not (one.of_hold or one == "REFUND")),
-    ]
-)
+# Whatever names its wallets by itself, and whatever clients may ask for.
+PLAIN = st.sampled_from(["DEPOSIT", "DEPOSIT", "WITHDRAW", "TRANSFER"])
+KINDS = PLAIN | st.sampled_from(["HOLD", "CAPTURE", *map(str, ASKED_FOR)])
 
 
 def drafts(
@@ -91,6 +92,11 @@ def drafts(
         description=descriptions,
         metadata=metadata,
         key_in=st.sampled_from(key_in),
+        takes_all=st.booleans(),
+        final=st.booleans(),
+        # Not so near that a hold expires while the machine runs.
+        days=st.none() | st.integers(1, 9),
+        expects=st.sampled_from([None, None, None, "0"]),
         **fields,
     )
 

@@ -13,22 +13,26 @@ from uuid import UUID
 from flask import Flask
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from sqlalchemy import text
 
 from tests import books
 from tests.model import drafts, reports
-from tests.model.bank import DIGITS, LEGS, Operation, Wallet
+from tests.model.accounts import DIGITS, OF_HOLDS, Operation, Wallet
 from tests.model.drafts import NOBODY, NOBODYS_UUID, Draft
 from tests.model.teller import Request, Teller, expect
-from wallet_app.database import transaction
 from wallet_app.ledger import rules, wallets
 from wallet_app.ledger.operation_types import OperationType
 from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
 
 MAX_WALLETS = 8
-SET_STATUS = text("UPDATE wallets SET status = :status WHERE uuid = :uuid")
 PLACES = st.integers(0, 100)
 CURRENCIES = st.sampled_from(sorted(DIGITS))
+STATES = {"freeze": "frozen", "unfreeze": "active", "close": "closed"}
+VERBS = {
+    "CAPTURE": "capture",
+    "VOID": "void",
+    "HOLD_INCREASE": "increase",
+    "HOLD_EXTEND": "extend",
+}
 BATCH = {
     "key_in": st.sampled_from(["header", "nowhere"]),
     "earlier": st.none() | PLACES,
@@ -142,13 +146,27 @@ class MoneyMachine(RuleBasedStateMachine):
         expect(answer.get_json(), wallet.shown())
 
     @step(
-        place=PLACES, status=st.sampled_from(["frozen", "active", "active", "active"])
+        place=PLACES,
+        verb=st.sampled_from(["freeze", "unfreeze", "unfreeze", "unfreeze", "close"]),
+        block=st.sampled_from(["out", "all"]),
     )
-    def set_status(self, place: int, status: str) -> None:
+    def set_status(self, place: int, verb: str, block: str) -> None:
         wallet = self.wallet(place)
-        with self.in_app(), transaction() as connection:
-            connection.execute(SET_STATUS, {"status": status, "uuid": wallet.uuid})
-        wallet.status = status
+        blocks = {"block": block} if verb == "freeze" else {}
+        new = STATES[verb], blocks.get("block")
+        answer = self.teller.call(
+            "POST", f"/wallets/{wallet.uuid}/{verb}", json={"reason": "why"} | blocks
+        )
+        if (wallet.status, wallet.block) != new:
+            if wallet.status == "closed":
+                expect(answer.get_json()["code"], "wallet_closed")
+                return
+            if verb == "close" and (wallet.balance or wallet.held):
+                expect(answer.get_json()["code"], "wallet_not_empty")
+                return
+            wallet.status, wallet.block = new
+            wallet.revision += 1
+        expect(answer.get_json(), wallet.shown())
 
     # Money
 
@@ -193,7 +211,10 @@ class MoneyMachine(RuleBasedStateMachine):
             )
         )
 
-    @step(draft=drafts.drafts(key_in=("body",)), hours=st.integers(1, 400))
+    @step(
+        draft=drafts.drafts(kinds=drafts.PLAIN, key_in=("body",)),
+        hours=st.integers(1, 400),
+    )
     def import_operation(self, draft: Draft, hours: int) -> None:
         """As `flask wallet seed` does: dated, and not over HTTP."""
         request = self.single(draft)
@@ -240,24 +261,17 @@ class MoneyMachine(RuleBasedStateMachine):
         reference = self.new_uuid()
         headers, key = self.keyed(reference, draft.key_in)
         operation = self.operation_of(draft, key)
-        source = self.bank().wallets.get(operation.wallet)
-        if draft.if_match is not None and source is not None:
-            expected = source.version + draft.if_match
+        legs = self.bank().legs(operation)
+        if draft.if_match is not None and isinstance(legs, list):
+            expected = legs[0][0].version + draft.if_match
             headers |= {"If-Match": f'"{expected}"'}
             operation = replace(operation, expected_version=expected)
-        body = {
-            "amount": operation.amount,
-            "description": operation.description,
-            "metadata": operation.metadata,
-        }
+        body = member_body(operation)
         if draft.key_in in ("body", "both"):
             body["reference_id"] = reference
-        if operation.target is not None:
-            names = {"from_wallet": operation.wallet, "to_wallet": operation.target}
-            return Request("/transfers", body | names, (operation,), headers)
-        body["operation_type"] = draft.kind
-        path = f"/wallets/{operation.wallet}/operation"
-        return Request(path, body, (operation,), headers)
+        else:
+            del body["reference_id"]
+        return Request(path_of(body), body, (operation,), headers)
 
     def batch_of(
         self, members: list[Draft], key_in: str, earlier: int | None, *, atomic: bool
@@ -282,28 +296,79 @@ class MoneyMachine(RuleBasedStateMachine):
         return operation, member_body(operation)
 
     def operation_of(self, draft: Draft, key: Any) -> Operation:
-        has_target = len(LEGS[draft.kind]) == 2
+        kind = draft.kind
+        parent, wallet = None, None
+        if kind == "REFUND":
+            receipts = self.bank().receipts.values()
+            parent = nth_newest([one.reference for one in receipts], draft.wallet)
+        elif kind in OF_HOLDS and kind != "HOLD":
+            parent = nth_newest([one.id for one in self.bank().holds], draft.wallet)
+        else:
+            wallet = self.uuid_at(draft.wallet)
+        has_amount = kind not in ("VOID", "HOLD_EXTEND") and not (
+            draft.takes_all and kind in ("CAPTURE", "REFUND")
+        )
+        has_target = kind == "TRANSFER" or (kind == "CAPTURE" and draft.target % 2)
+        expires_at = None
+        if kind == "HOLD_EXTEND" or (kind == "HOLD" and draft.days):
+            ahead = timedelta(days=draft.days or 1)
+            expires_at = reports.text_of(datetime.now(UTC) + ahead)
         return Operation(
-            kind=draft.kind,
-            wallet=self.uuid_at(draft.wallet),
+            kind=kind,
+            wallet=wallet,
             target=self.uuid_at(draft.target) if has_target else None,
-            amount=draft.amount,
+            amount=draft.amount if has_amount else None,
             description=draft.description,
             metadata=draft.metadata,
             key=key,
+            parent=parent,
+            final=kind == "CAPTURE" and draft.final,
+            expires_at=expires_at,
+            expected_refunded=draft.expects if kind == "REFUND" else None,
         )
+
+
+def nth_newest(references: list[str], place: int) -> str:
+    if place == NOBODY or not references:
+        return NOBODYS_UUID
+    return references[-1 - place % len(references)]
 
 
 def member_body(operation: Operation) -> dict[str, Any]:
     """An operation as a member of a batch."""
-    if operation.target is not None:
+    kind = operation.kind
+    if kind == "TRANSFER":
         names = {"from_wallet": operation.wallet, "to_wallet": operation.target}
+    elif kind == "REFUND":
+        names = {"refund_of": operation.parent}
+    elif operation.parent is not None:
+        names = {"hold": operation.parent, "to_wallet": operation.target}
     else:
         names = {"wallet": operation.wallet}
-    return names | {
-        "operation_type": operation.kind,
+    given = names | {
         "amount": operation.amount,
+        "final": operation.final or None,
+        "expires_at": operation.expires_at,
+        "expected_refunded": operation.expected_refunded,
+    }
+    return {name: value for name, value in given.items() if value is not None} | {
+        "operation_type": kind,
         "description": operation.description,
         "metadata": operation.metadata,
         "reference_id": operation.key if isinstance(operation.key, str) else None,
     }
+
+
+def path_of(member: dict[str, Any]) -> str:
+    """Where it is sent by itself; takes out of it what the path says."""
+    kind = member["operation_type"]
+    if kind in ("DEPOSIT", "WITHDRAW"):
+        return f"/wallets/{member.pop('wallet')}/operation"
+    del member["operation_type"]
+    if kind == "TRANSFER":
+        return "/transfers"
+    if kind == "HOLD":
+        return f"/wallets/{member.pop('wallet')}/holds"
+    if kind == "REFUND":
+        return f"/operations/{member.pop('refund_of')}/refund"
+    return f"/holds/{member.pop('hold')}/{VERBS[kind]}"

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from tests import books, recount
 from tests.model import drafts, reports
-from tests.model.bank import Wallet
+from tests.model.accounts import REFUNDABLE, Wallet
 from tests.model.drafts import NOBODY, Moment
 from tests.model.machine import PLACES, MoneyMachine, step
 from tests.model.teller import API, expect
@@ -21,7 +21,13 @@ from wallet_app.database import reading
 from wallet_app.statements.tasks import write_statement
 from wallet_app.statistics import rollup, tasks
 
-STORED = text("SELECT uuid::text, balance, version, status FROM wallets ORDER BY id")
+STORED = text(
+    "SELECT uuid::text, balance, held, version, status FROM wallets ORDER BY id"
+)
+BOOKS_OF_HOLDS = (
+    text(books.WALLETS_THAT_HOLD_WHAT_NO_HOLD_HAS),
+    text(books.HOLDS_THAT_DIFFER_FROM_THEIR_ENTRIES),
+)
 PAGE_SIZES = st.sampled_from([1, 2, 3, 7, 50, 100])
 ZONES = st.sampled_from(["UTC", "UTC", "Asia/Kolkata", "America/New_York"])
 FORMATS = st.sampled_from(["csv", "json"])
@@ -157,17 +163,29 @@ class WalletMachine(MoneyMachine):
         if receipt is None:
             expect(answer.get_json()["code"], "operation_not_found")
             return
+        kind, parent = receipt.operation.kind, receipt.operation.parent
+        refunds = self.bank().refunds(reference)
+        refunded = receipt.entries[0].wallet.text(sum(one.amount for one in refunds))
         expect(
             answer.get_json(),
             {
                 "reference_id": reference,
-                "operation_type": receipt.operation.kind,
-                "refunded": receipt.entries[0].wallet.text(0),
-                "refunds": [],
-                "refund_of": None,
+                "operation_type": kind,
+                "refunded": refunded if kind in REFUNDABLE else None,
+                "refunds": [one.reference for one in reversed(refunds)],
+                "refund_of": parent if kind == "REFUND" else None,
                 "transactions": [entry.shown() for entry in receipt.entries],
             },
         )
+
+    @step(place=WALLETS, limit=PAGE_SIZES)
+    def list_holds(self, place: int, limit: int) -> None:
+        wallet = self.wallet(place)
+        holds = [one.shown() for one in self.bank().holds if one.wallet is wallet]
+        holds.sort(key=lambda one: (one["created_at"], one["id"]), reverse=True)
+        expect(self.pages(f"/wallets/{wallet.uuid}/holds", limit), holds)
+        for hold in holds[:1]:
+            expect(self.teller.get(f"/holds/{hold['id']}"), hold)
 
     # Reports
 
@@ -214,7 +232,9 @@ class WalletMachine(MoneyMachine):
         wallet = self.wallet(place)
         at = reports.text_of(self.at(wallet, moment))
         told = self.teller.get(f"/wallets/{wallet.uuid}/balance", at=at)
-        expect(told["balance"], reports.balance_at(wallet, at))
+        balance, held = reports.funds_at(wallet, at)
+        names = ("balance", "held", "available")
+        expect([told[name] for name in names], [balance, held, None])
 
     @step(place=WALLETS, first=drafts.moments, last=drafts.moments, form=FORMATS)
     def ask_for_statement(
@@ -286,11 +306,19 @@ class WalletMachine(MoneyMachine):
             books.check()
             with reading() as connection:
                 expect(recount.differences(connection), {})
+                for query in BOOKS_OF_HOLDS:
+                    expect(connection.execute(query).all(), [])
                 stored = connection.execute(STORED).all()
         expect(
             [tuple(row) for row in stored],
             [
-                (one.uuid, Decimal(one.text(one.balance)), one.version, one.status)
+                (
+                    one.uuid,
+                    Decimal(one.text(one.balance)),
+                    Decimal(one.text(one.held)),
+                    one.version,
+                    one.status,
+                )
                 for one in self.bank().wallets.values()
             ],
         )

@@ -9,7 +9,8 @@ from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.model.bank import SIGNS, Bank, Entry, Wallet
+from tests.model.accounts import SIGNS, Entry, Wallet
+from tests.model.bank import Bank
 
 # Of an entry, what a statement's file leaves out.
 NOT_IN_FILES = ("id", "wallet_uuid", "parent_reference_id", "metadata")
@@ -110,12 +111,14 @@ def service_statistics(bank: Bank, first: date, last: date) -> dict[str, Any]:
 
 
 def from_outside(wallets: Iterable[Wallet], sign: int) -> int:
-    """What came in from outside (1), or went there (-1)."""
-    return total(
-        entry
-        for entry in entries_of(wallets)
-        if entry.counterparty is None and SIGNS[entry.kind] == sign
-    )
+    """What came in from outside (1), or went there (-1).
+
+    Refunds count for the way in which more of them went.
+    """
+    outside = [one for one in entries_of(wallets) if one.counterparty is None]
+    refunds = [one for one in outside if one.kind in ("REFUND_IN", "REFUND_OUT")]
+    moves = [one for one in outside if one not in refunds and SIGNS[one.kind] == sign]
+    return total(moves) + max(0, sign * sum(one.moved for one in refunds))
 
 
 def entries_of(wallets: Iterable[Wallet]) -> list[Entry]:
@@ -186,9 +189,11 @@ def text_of(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
-def balance_at(wallet: Wallet, moment: str) -> str:
+def funds_at(wallet: Wallet, moment: str) -> tuple[str, str]:
+    """The balance, and what was held of it."""
     past = [one for one in wallet.history if one.created_at <= moment]
-    return wallet.text(sum(one.moved for one in past))
+    held = past[-1].held if past else 0
+    return wallet.text(sum(one.moved for one in past)), wallet.text(held)
 
 
 def history(

@@ -9,7 +9,15 @@ from uuid import UUID
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from tests.model.bank import Bank, Entry, Operation, Outcome, Receipt, Refusal
+from tests.model.accounts import (
+    OF_HOLDS,
+    Entry,
+    Operation,
+    Outcome,
+    Receipt,
+    Refusal,
+)
+from tests.model.bank import Bank
 
 API = "/api/v1"
 
@@ -61,7 +69,7 @@ class Teller:
             outcomes = self.bank.post_batch(request.operations, atomic=atomic)
             self.check_batch(answer, request.operations, outcomes, atomic=atomic)
         else:
-            outcome = self.bank.post(request.operations[0])
+            outcome = self.bank.post_alone(request.operations[0])
             self.check_single(answer, request.operations[0], outcome)
 
     def check_single(
@@ -70,19 +78,38 @@ class Teller:
         if isinstance(outcome, Refusal):
             check_refusal(answer, outcome)
             return
-        expect(answer.status_code, 200)
+        expect(answer.status_code, 201 if operation.kind == "HOLD" else 200)
         replayed = answer.headers.get("Idempotent-Replayed") == "true"
         expect(replayed, outcome.replayed)
         body = answer.get_json()
-        if operation.target is not None:
+        if operation.kind == "TRANSFER":
             legs = [body["outgoing"], body["incoming"]]
         else:
-            legs = [body]
+            legs = body.get("transactions", [body])
         self.learn(operation.key, legs[0]["reference_id"])
         self.compare(outcome, legs)
-        if operation.target is not None:
+        if operation.kind == "TRANSFER":
             names = ("reference_id", "amount", "currency")
             expect([body[name] for name in names], [legs[0][name] for name in names])
+        elif operation.kind in (*OF_HOLDS, "REFUND"):
+            del body["transactions"]
+            expect(body, self.around(outcome))
+
+    def around(self, receipt: Receipt) -> dict[str, Any]:
+        """What the answer to an operation of a hold, or to a refund, says besides."""
+        kind = receipt.operation.kind
+        told = {"reference_id": receipt.reference, "operation_type": kind}
+        if receipt.hold is not None:
+            return told | {"hold": receipt.hold.shown()}
+        wallet, parent = receipt.entries[0].wallet, receipt.operation.parent
+        left = self.bank.applied(parent).amount - receipt.refunded
+        return told | {
+            "refund_of": parent,
+            "amount": wallet.text(receipt.amount),
+            "currency": wallet.currency,
+            "refunded": wallet.text(receipt.refunded),
+            "remaining": wallet.text(left),
+        }
 
     def check_batch(
         self,
