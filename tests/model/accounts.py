@@ -119,6 +119,10 @@ class Wallet:
     history: list[Entry] = field(default_factory=list)
     # What is left of its open holds.
     held: int = 0
+    # Its limits: what the balance may be, below zero too, and each operation.
+    minimum: int = 0
+    maximum: int | None = None
+    largest: int | None = None
     # How often was changed what is no money.
     revision: int = 0
 
@@ -133,7 +137,12 @@ class Wallet:
 
     @property
     def available(self) -> int:
-        return self.balance - self.held
+        return self.balance - self.held - self.minimum
+
+    @property
+    def available_for_holds(self) -> int:
+        """Holds never draw on an overdraft."""
+        return self.balance - self.held - max(self.minimum, 0)
 
     @property
     def version(self) -> int:

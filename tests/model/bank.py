@@ -178,7 +178,8 @@ class Bank:
             return refusal
         amount = self.amount(operation, wallet)
         if kind in ("HOLD", "HOLD_INCREASE"):
-            return refuse_loss(wallet, amount)
+            refusal = refuse_loss(wallet, amount, wallet.available_for_holds)
+            return refusal or refuse_limits(wallet, kind, amount)
         if kind == "HOLD_EXTEND" and (
             hold.expires_at is None or operation.expires_at <= hold.expires_at
         ):
@@ -250,9 +251,11 @@ def changed(hold: Hold, operation: Operation, entry: Entry) -> Hold:
 def refuse_legs(legs: Legs, operation: Operation, amount: int) -> Refusal | None:
     for wallet, kind in legs:
         refusal = refuse_move(wallet, kind, operation)
-        if refusal is None:
-            refuse = refuse_gain if SIGNS[kind] > 0 else refuse_loss
-            refusal = refuse(wallet, amount)
+        if refusal is None and SIGNS[kind] > 0:
+            refusal = refuse_gain(wallet, amount)
+        elif refusal is None:
+            refusal = refuse_loss(wallet, amount, wallet.available)
+        refusal = refusal or refuse_limits(wallet, kind, amount)
         if refusal is not None:
             return refusal
     return None
@@ -272,12 +275,12 @@ def fits(operation: Operation, wallet: Wallet) -> bool:
     return len(decimals) <= DIGITS[wallet.currency]
 
 
-def refuse_loss(source: Wallet, amount: int) -> Refusal | None:
-    short_by = amount - source.available
+def refuse_loss(source: Wallet, amount: int, available: int) -> Refusal | None:
+    short_by = amount - available
     if short_by <= 0:
         return None
     facts = {
-        "available": source.text(source.available),
+        "available": source.text(max(available, 0)),
         "short_by": source.text(short_by),
     }
     return Refusal(409, "insufficient_funds", facts)
@@ -288,6 +291,18 @@ def refuse_gain(target: Wallet, amount: int) -> Refusal | None:
     if target.balance + amount < limit:
         return None
     return Refusal(409, "balance_limit_exceeded")
+
+
+def refuse_limits(wallet: Wallet, kind: str, amount: int) -> Refusal | None:
+    begins = kind not in ("CAPTURE", "CAPTURE_IN", "REFUND_OUT", "REFUND_IN")
+    name, limit, left = "largest_operation", wallet.largest, wallet.largest
+    if limit is None or amount <= limit or not begins:
+        name, limit = "maximum_balance", wallet.maximum
+        if limit is None or SIGNS[kind] <= 0 or wallet.balance + amount <= limit:
+            return None
+        left = max(limit - wallet.balance, 0)
+    facts = {"limit": name, "value": wallet.text(limit), "left": wallet.text(left)}
+    return Refusal(409, "limit_exceeded", facts)
 
 
 def append(wallet: Wallet, kind: str, operation: Operation, amount: int) -> Entry:

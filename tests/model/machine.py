@@ -139,8 +139,9 @@ class MoneyMachine(RuleBasedStateMachine):
     @step(place=PLACES, owner=drafts.owners, labels=drafts.labels)
     def say_whose_it_is(self, place: int, owner: str | None, labels: list[str]) -> None:
         wallet = self.wallet(place)
-        wallet.owner, wallet.labels = owner, labels
-        wallet.revision += 1
+        if (wallet.owner, wallet.labels) != (owner, labels):
+            wallet.owner, wallet.labels = owner, labels
+            wallet.revision += 1
         body = {"owner": owner, "labels": labels}
         answer = self.teller.call("PATCH", f"/wallets/{wallet.uuid}", json=body)
         expect(answer.get_json(), wallet.shown())
@@ -167,6 +168,38 @@ class MoneyMachine(RuleBasedStateMachine):
             wallet.status, wallet.block = new
             wallet.revision += 1
         expect(answer.get_json(), wallet.shown())
+
+    @step(
+        place=PLACES,
+        minimum=st.sampled_from(["-200", "-20", "0", "0", "5"]),
+        maximum=st.sampled_from([None, None, "600", "2000"]),
+        largest=st.sampled_from([None, None, "150"]),
+    )
+    def limit(
+        self, place: int, minimum: str, maximum: str | None, largest: str | None
+    ) -> None:
+        """In whole units; velocity, whose periods end, is left to other proofs."""
+        wallet = self.wallet(place)
+        asked = {
+            "minimum_balance": minimum,
+            "maximum_balance": maximum,
+            "largest_operation": largest,
+        }
+        path = f"/wallets/{wallet.uuid}/limits"
+        answer = self.teller.call("PUT", path, json=asked)
+        wanted = [one and wallet.units(one) for one in asked.values()]
+        if wallet.status == "closed":
+            expect(answer.get_json()["code"], "wallet_closed")
+            return
+        if wallet.balance - wallet.held < min(wanted[0], 0):
+            expect(answer.get_json()["code"], "wallet_overdrawn")
+            return
+        if wanted != [wallet.minimum, wallet.maximum, wallet.largest]:
+            wallet.minimum, wallet.maximum, wallet.largest = wanted
+            wallet.revision += 1
+        told = answer.get_json()
+        shown = [None if one is None else wallet.text(one) for one in wanted]
+        expect([told[name] for name in asked], shown)
 
     # Money
 
