@@ -52,8 +52,7 @@ MATRIX := serializable pgbouncer postgres-15
 
 # Where the SQL is; one file's threads must not meet another's on a serializable server.
 test-databases: override ARGS += -m "database and not services" tests/ledger \
-	tests/operations tests/database tests/balances tests/statistics tests/statements \
-	tests/holds tests/refunds tests/wallet_limits tests/status
+	tests/operations tests/database tests/balances tests/statistics tests/statements
 test-databases: $(MATRIX:%=test-%) ## Run what uses the database on three other kinds of it
 
 test-matrix: $(MATRIX:%=test-%) ## Run all tests on these, even what uses none

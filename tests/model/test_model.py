@@ -6,7 +6,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.model.reading import WalletMachine
 
 # A look at every kind of request; `make proof-model` takes a longer one.
-QUICK = settings(max_examples=20, stateful_step_count=30, deadline=None)
+QUICK = settings(max_examples=15, stateful_step_count=30, deadline=None)
 
 
 def test_the_service_does_what_its_model_does(app):

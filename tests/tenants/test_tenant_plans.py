@@ -14,7 +14,7 @@ from wallet_app.access import tenants
 from wallet_app.database import transaction
 from wallet_app.http.caller import Caller
 
-MANY, FEW = 60_000, 20
+MANY, FEW = 20_000, 20
 # Twenty wallets with two transactions each, and what belongs to them.
 MOST_ROWS = 50 * FEW
 # What the large tenant has besides the wallets that proofs/finding.py gives it.
