@@ -162,11 +162,19 @@ def restrict(demo_wallets: list[ImportedWallet]) -> None:
     )
 
 
-def hold(end: datetime) -> Operation:
+def move(operation_type: OperationType, **fields: Any) -> Operation:
+    """What the demo wallet does."""
     return Operation(
         tenant_id=caller().tenant_id,
-        operation_type=OperationType.HOLD,
+        operation_type=operation_type,
         wallet_uuid=DEMO_WALLET,
+        **fields,
+    )
+
+
+def hold(end: datetime) -> Operation:
+    return move(
+        OperationType.HOLD,
         amount=HELD,
         description=HOLD_FOR,
         reference_id=uuid5(DEMO_WALLET, "hold"),
@@ -181,10 +189,8 @@ def refund_in(operations: list[Operation], end: datetime) -> Operation:
         for one in operations
         if (one.wallet_uuid, one.description) == (DEMO_WALLET, REFUNDED)
     ]
-    return Operation(
-        tenant_id=caller().tenant_id,
-        operation_type=OperationType.REFUND,
-        wallet_uuid=DEMO_WALLET,
+    return move(
+        OperationType.REFUND,
         amount=REFUND,
         description=REASON,
         reference_id=uuid5(DEMO_WALLET, "refund"),
@@ -194,12 +200,10 @@ def refund_in(operations: list[Operation], end: datetime) -> Operation:
 
 
 def story(friend: UUID, end: datetime) -> list[Operation]:
-    """What the demo wallet does; its transfers go to the friend."""
+    """All that it does before; its transfers go to the friend."""
     return [
-        Operation(
-            tenant_id=caller().tenant_id,
-            operation_type=operation_type,
-            wallet_uuid=DEMO_WALLET,
+        move(
+            operation_type,
             target_uuid=friend if operation_type is OperationType.TRANSFER else None,
             amount=Decimal(amount),
             description=description,

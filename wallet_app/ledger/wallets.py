@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     Connection,
     DateTime,
@@ -39,7 +38,7 @@ from wallet_app.ledger.journal import (
 from wallet_app.ledger.models import Wallet
 from wallet_app.ledger.sql import WALLETS, unnested
 from wallet_app.ledger.tenants import DEFAULT_TENANT_ID
-from wallet_app.ledger.told import telling
+from wallet_app.ledger.told import IDS, telling
 
 # What is held by holds whose time is over is free, though nobody has come by yet to
 # release it: looked for only where the row says that there may be some.
@@ -86,7 +85,6 @@ TENANT = bindparam("tenant_id", type_=Integer)
 SELECT_WALLET = SELECT_WALLETS.where(
     WALLETS.tenant_id == TENANT, WALLETS.uuid == bindparam("uuid", type_=Uuid)
 )
-IDS = bindparam("ids", type_=ARRAY(BigInteger))
 TELL = telling(SELECT_WALLETS.where(WALLETS.id == func.any(IDS)))
 RAISE_REVISION = (
     update(Wallet.__table__)
